@@ -1,0 +1,11 @@
+//! Chancery: every event of a chat server reaches the firm's archive exactly once, in the archive's
+//! own format.
+//!
+//! The modules follow the way of an event: [`intake`] → [`staging`] → [`assemble`] → [`transform`] →
+//! [`pickup`]. Stages never import each other; [`engine`] ties them together. `docs/architecture.md`
+//! holds the rules, and `tests/architecture.rs` enforces them.
+
+pub mod config;
+pub mod model;
+pub mod staging;
+pub mod support;

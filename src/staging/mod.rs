@@ -1,0 +1,192 @@
+//! What is waiting: the database that holds events until every adapter has delivered them and the
+//! archive has collected them.
+//!
+//! Three traits tell what a caller may do: [`StageEvents`] takes in, [`ReadStaging`] looks, [`WriteStaging`]
+//! changes. SQLite and
+//! PostgreSQL implement both, and one conformance suite runs against the two. Nothing outside this
+//! folder names a database driver.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use crate::model::{Kind, Ticks};
+
+mod rows;
+
+pub use rows::*;
+
+/// Staging's answer when it could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StagingError {
+    /// The database cannot be reached or is busy, full or shutting down. Retrying helps.
+    #[error("staging is not available: {detail}")]
+    Unavailable {
+        /// What the database said.
+        detail: String,
+    },
+    /// The lease was lost to another process; what was being done must stop. Retrying never helps.
+    #[error("another process has taken over {name}")]
+    LeaseLost {
+        /// The lease's name.
+        name: String,
+    },
+    /// The row does not exist or is not in a state that allows the change. Retrying never helps.
+    #[error("{detail}")]
+    Refused {
+        /// What stood in the way.
+        detail: String,
+    },
+    /// The database holds something Chancery did not write, or comes from a later version. Retrying never helps.
+    #[error("staging database: {detail}")]
+    Broken {
+        /// What was found.
+        detail: String,
+    },
+}
+
+impl StagingError {
+    /// Whether the same call may succeed later without anyone mending anything.
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// A result of staging.
+pub type Result<T> = std::result::Result<T, StagingError>;
+
+/// Both powers, shared by the stages.
+pub type Staging = Arc<dyn WriteStaging>;
+
+/// Looking into staging. Nothing here changes a row.
+#[async_trait]
+pub trait ReadStaging: Send + Sync {
+    /// Counts and last signs per source, by URI.
+    async fn sources(&self) -> Result<Vec<SourceRow>>;
+
+    /// The cut position of every adapter that ever cut, by name.
+    async fn adapters(&self) -> Result<Vec<AdapterRow>>;
+
+    /// Batches that match, oldest first.
+    async fn batches(&self, filter: &BatchFilter) -> Result<Vec<BatchRow>>;
+
+    /// One batch.
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRow>>;
+
+    /// The files of a batch, in the order in which they are put on the share.
+    async fn outputs(&self, id: BatchId) -> Result<Vec<OutputRow>>;
+
+    /// The events of a batch (`from_seq < seq <= to_seq`) that have a room, ordered by room number,
+    /// time, source sequence (none last), arrival. Memory stays flat however many there are.
+    fn events(&self, range: SeqRange) -> BoxStream<'_, Result<StagedEvent>>;
+
+    /// Events of a range that carry a file and have no capture row yet, in order of arrival, at most `limit`.
+    async fn uncaptured(&self, range: SeqRange, limit: u32) -> Result<Vec<StagedEvent>>;
+
+    /// What became of the files of the events in a range, by arrival number.
+    async fn captures(&self, range: SeqRange) -> Result<Vec<CaptureRow>>;
+
+    /// Who was in a room as the adapter's last batch before `before` left it: the bytes that
+    /// [`WriteStaging::finish_render`] was given then. `None`: nothing known yet.
+    async fn presence(&self, adapter: &str, room: RoomNo, before: BatchId) -> Result<Option<Vec<u8>>>;
+
+    /// Quarantined items that match, oldest first, without their bytes.
+    async fn quarantined(&self, filter: &QuarantineFilter) -> Result<Vec<QuarantineRow>>;
+
+    /// One quarantined item with its bytes.
+    async fn quarantined_bytes(&self, id: i64) -> Result<Option<(QuarantineRow, Vec<u8>)>>;
+
+    /// Open alerts, oldest first.
+    async fn alerts(&self) -> Result<Vec<AlertRow>>;
+
+    /// Acts of people, newest first, at most `limit`.
+    async fn acts(&self, limit: u32) -> Result<Vec<ActRow>>;
+
+    /// Totals for `status`.
+    async fn totals(&self) -> Result<Totals>;
+}
+
+/// Taking in: all the power intake has.
+#[async_trait]
+pub trait StageEvents: Send + Sync {
+    /// Asks the database for a sign of life.
+    async fn ping(&self) -> Result<()>;
+
+    /// Keeps events and quarantined items, durably, in one commit.
+    ///
+    /// An event whose (`source`, `id`) is already there is a duplicate when its bytes, or what they
+    /// mean as JSON, are the same: it is counted, not kept. Otherwise it is a conflict: kept beside
+    /// the first, flagged, and an alert `conflict` is raised for the source. Duplicates and conflicts
+    /// within one call are treated alike. Rooms and persons get their numbers in order of arrival.
+    /// A quarantined item whose bytes are already there only counts up `seen`.
+    async fn stage(&self, batch: &StagingBatch) -> Result<Staged>;
+}
+
+/// Changing staging. Every method is one transaction: it happens whole or not at all, and it may be
+/// repeated after a crash with the same result.
+#[async_trait]
+pub trait WriteStaging: ReadStaging + StageEvents {
+    /// Takes or renews a lease by the database's own clock. `None`: another holder has it.
+    async fn lease(&self, name: &str, holder: &str, ttl: std::time::Duration) -> Result<Option<Lease>>;
+
+    /// Gives a lease back before it runs out.
+    async fn release(&self, lease: &Lease) -> Result<()>;
+
+    /// Cuts the adapter's next batch: exactly the events committed since its last cut, however many
+    /// writers are committing meanwhile. Also numbers the messages of the batch whose native id is
+    /// no 31-bit number, per room, in order of arrival. The batch starts in [`BatchState::Cut`]; an
+    /// adapter's first cut takes everything that is still staged.
+    ///
+    /// # Errors
+    /// [`StagingError::LeaseLost`] when `lease` is no longer the newest for its name;
+    /// [`StagingError::Refused`] when `interval_end` is not after the adapter's last cut.
+    async fn cut(&self, lease: &Lease, cut: &NewCut) -> Result<BatchRow>;
+
+    /// Records what became of files. A capture that is already there is left as it is.
+    async fn record_captures(&self, captures: &[CaptureRow]) -> Result<()>;
+
+    /// Records that a batch is rendered: its counts, its files (all under their temporary names and
+    /// synced), and who is in each room now. The batch becomes [`BatchState::Rendered`], or
+    /// [`BatchState::Empty`] when there are no files. A batch already beyond that is refused.
+    async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<()>;
+
+    /// Moves a batch from one state to the next and stamps the time.
+    ///
+    /// # Errors
+    /// [`StagingError::Refused`] when the batch is in none of `from`; [`StagingError::LeaseLost`] as in `cut`.
+    async fn advance(
+        &self,
+        lease: Option<&Lease>,
+        id: BatchId,
+        from: &[BatchState],
+        step: &BatchStep,
+    ) -> Result<BatchRow>;
+
+    /// Marks outputs of a batch as collected at `at`; already marked ones keep their time.
+    async fn mark_collected(&self, id: BatchId, names: &[String], at: Ticks) -> Result<()>;
+
+    /// Deletes staged events that no adapter needs any more: those in batches that are purged,
+    /// abandoned or empty for every adapter of `adapters` and in no open batch of any other. Capture
+    /// rows, message numbers and presence rows that only they needed go too. Returns the digests of
+    /// files that no remaining capture refers to; the vault may sweep exactly these.
+    async fn purge_events(&self, adapters: &[String]) -> Result<PurgedEvents>;
+
+    /// Takes a quarantined item out of quarantine: by staging the event it became, or as discarded.
+    async fn resolve_quarantined(&self, id: i64, resolution: &QuarantineResolution, act: &NewAct) -> Result<()>;
+
+    /// Opens an alert, or counts it up when the same (`kind`, `subject`) is already open.
+    async fn raise_alert(&self, kind: &str, subject: &str, detail: &str, at: Ticks) -> Result<()>;
+
+    /// Closes an open alert; nothing happens if none is open.
+    async fn close_alert(&self, kind: &str, subject: &str, at: Ticks) -> Result<()>;
+
+    /// Records what a person did.
+    async fn record_act(&self, act: &NewAct) -> Result<()>;
+}
+
+/// The kind codes of events that carry files, for SQL.
+pub(crate) fn file_kinds() -> [i16; 2] {
+    [Kind::FileUploaded.code(), Kind::FileDownloaded.code()]
+}

@@ -1,0 +1,4 @@
+//! Small tools every stage may use.
+
+pub mod backoff;
+pub mod durable;
