@@ -7,5 +7,7 @@
 
 pub mod config;
 pub mod model;
+pub mod pickup;
 pub mod staging;
 pub mod support;
+pub mod vault;

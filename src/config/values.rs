@@ -117,7 +117,7 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let best = SIZE_UNITS
             .iter()
-            .filter(|(unit, factor)| !unit.is_empty() && self.0 != 0 && self.0 % factor == 0)
+            .filter(|(unit, factor)| !unit.is_empty() && self.0 != 0 && self.0.is_multiple_of(*factor))
             .max_by_key(|(_, factor)| *factor);
         match best {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),

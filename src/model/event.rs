@@ -415,19 +415,3 @@ impl<'de: 'a, 'a> Deserialize<'de> for Query<'a> {
         read.map_err(serde::de::Error::custom)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[test]
-    fn reads() {
-        let e = Event::read(br#"{"specversion":"1.0","id":"a","source":"/s","type":"chat.message.posted","subject":"r","time":"2026-11-22T10:15:00.123456789Z","sequence":"0012","data":{"sender":{"id":5,"uri":"u"},"message":{"id":"x","text":"a\ud800b\u0000","zzz":1}}}"#).unwrap();
-        assert!(e.has_unknown);
-        assert_eq!(e.sequence, Some(12));
-        let m = e.data.message.unwrap().text.unwrap();
-        let x = m.for_xml();
-        assert_eq!(x.replaced, 2);
-        assert_eq!(x.shown, "a\u{fffd}b\u{fffd}");
-        assert_eq!(e.time.unwrap().iso(), "2026-11-22T10:15:00.1234567Z");
-    }
-}

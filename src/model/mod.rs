@@ -13,3 +13,6 @@ pub use event::{Event, Unreadable, UnreadableReason};
 pub use kind::{Kind, MessageType};
 pub use text::Text;
 pub use time::Ticks;
+
+#[cfg(test)]
+mod tests;

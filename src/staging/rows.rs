@@ -292,17 +292,36 @@ pub struct RenderedBatch {
 #[derive(Debug, Clone)]
 pub enum BatchStep {
     /// All files are on the share.
-    Published { at: Ticks },
+    Published {
+        /// When the last one appeared.
+        at: Ticks,
+    },
     /// The archive has taken it.
-    Collected { at: Ticks, how: String },
+    Collected {
+        /// When it was noticed.
+        at: Ticks,
+        /// What proved it: `removed`, `acknowledged`, `told`, `after`.
+        how: String,
+    },
     /// Its files are deleted.
-    Purged { at: Ticks },
+    Purged {
+        /// When the last one was deleted.
+        at: Ticks,
+    },
     /// It could not be rendered.
-    Failed { reason: String, retry_at: Ticks },
+    Failed {
+        /// For people.
+        reason: String,
+        /// When to try again.
+        retry_at: Ticks,
+    },
     /// It shall be rendered again.
     Retry,
     /// A person gave it up.
-    Abandoned { reason: String },
+    Abandoned {
+        /// For people.
+        reason: String,
+    },
 }
 
 /// What became of an event's file.

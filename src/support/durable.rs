@@ -73,13 +73,13 @@ pub fn create_dir(dir: &Path) -> Result<(), PathError> {
     }
 }
 
-/// Renames without ever replacing a file, then syncs both directories.
+/// Renames without ever replacing a file. The new name is durable only once its directory is synced.
 ///
 /// # Errors
-/// `AlreadyExists` when `to` is there; otherwise what the operating system said.
-pub fn rename_new(from: &Path, to: &Path) -> Result<(), PathError> {
+/// `AlreadyExists` when `to` is there, `NotFound` when `from` is not; otherwise what the operating
+/// system said.
+pub fn rename_exclusive(from: &Path, to: &Path) -> Result<(), PathError> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
         // NFS and some FUSE file systems know no exclusive rename.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
             if fs::symlink_metadata(to).is_ok() {
@@ -88,7 +88,15 @@ pub fn rename_new(from: &Path, to: &Path) -> Result<(), PathError> {
             fs::rename(from, to).at("rename to", to)
         }
         other => other.at("rename to", to),
-    }?;
+    }
+}
+
+/// Renames without ever replacing a file, then syncs both directories.
+///
+/// # Errors
+/// As [`rename_exclusive`], or when a directory cannot be synced.
+pub fn rename_new(from: &Path, to: &Path) -> Result<(), PathError> {
+    rename_exclusive(from, to)?;
     let (from_dir, to_dir) = (parent(from), parent(to));
     sync_dir(to_dir)?;
     if from_dir != to_dir {

@@ -1,1 +1,2 @@
+//! Builds the C shim.
 fn main() {}

@@ -1,0 +1,83 @@
+//! Whether the archive has taken a batch: decided from one listing of the share, by a pure rule.
+
+use std::collections::HashSet;
+use std::fs;
+
+use super::{PickupError, Share};
+use crate::config::CollectedWhen;
+use crate::model::Ticks;
+use crate::staging::{OutputKind, OutputRow};
+use crate::support::durable::WithPath;
+
+/// The ending by which an archive acknowledges a file.
+const ACKNOWLEDGEMENT: &str = ".ack";
+
+/// The names on a share at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Sighting(HashSet<String>);
+
+/// What a sighting says of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// The archive has taken all of it; the word says how that was proven.
+    Collected(&'static str),
+    /// Some files are still to be taken; these are gone already.
+    Waiting {
+        /// Names taken so far.
+        taken: Vec<String>,
+    },
+}
+
+/// Lists the share.
+///
+/// # Errors
+/// [`PickupError::NotTheShare`] when the directory is not, or no longer, the share: then nothing may be
+/// concluded from what is missing in it.
+pub fn look(share: &Share) -> Result<Sighting, PickupError> {
+    let mut names = HashSet::new();
+    for entry in fs::read_dir(share.dir()).at("list", share.dir())? {
+        // A name that is no UTF-8 is none of ours.
+        if let Ok(name) = entry.at("list", share.dir())?.file_name().into_string() {
+            names.insert(name);
+        }
+    }
+    // After the listing: a share that went away before or during it fails here.
+    share.check()?;
+    Ok(Sighting(names))
+}
+
+impl Sighting {
+    /// Judges a published batch by its files.
+    pub fn judge(&self, when: CollectedWhen, outputs: &[OutputRow], published_at: Ticks, now: Ticks) -> Seen {
+        match when {
+            // All files, attachments too: an archive may take an output first and then what it refers to.
+            CollectedWhen::Removed => self.all(outputs.iter(), "removed", |name| !self.0.contains(name)),
+            CollectedWhen::Acknowledged => {
+                let main = outputs.iter().filter(|output| output.kind == OutputKind::Output);
+                self.all(main, "acknowledged", |name| self.0.contains(&acknowledgement(name)))
+            }
+            CollectedWhen::Told => Seen::Waiting { taken: Vec::new() },
+            CollectedWhen::After(span) if now >= published_at.plus(span.get()) => Seen::Collected("after"),
+            CollectedWhen::After(_) => Seen::Waiting { taken: Vec::new() },
+        }
+    }
+
+    fn all<'a>(
+        &self,
+        outputs: impl Iterator<Item = &'a OutputRow>,
+        how: &'static str,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Seen {
+        let (taken, waiting): (Vec<_>, Vec<_>) = outputs.map(|output| &output.name).partition(|name| is_taken(name));
+        if waiting.is_empty() {
+            Seen::Collected(how)
+        } else {
+            Seen::Waiting { taken: taken.into_iter().cloned().collect() }
+        }
+    }
+}
+
+/// The name of the file by which an archive acknowledges `name`.
+pub(super) fn acknowledgement(name: &str) -> String {
+    format!("{name}{ACKNOWLEDGEMENT}")
+}

@@ -1,0 +1,126 @@
+//! Deletion of a collected batch's files from the share, each read back and compared first, and the
+//! certificate that tells of it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::collect::acknowledgement;
+use super::{PickupError, Share};
+use crate::model::Ticks;
+use crate::staging::{BatchRow, OutputRow};
+use crate::support::durable::{self, WithPath};
+
+/// What became of a file at purge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disposal {
+    /// The archive had removed it.
+    TakenByArchive,
+    /// It was read back, found unchanged, and deleted.
+    Deleted,
+}
+
+/// One file in the certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PurgedFile {
+    name: String,
+    kind: &'static str,
+    size: u64,
+    sha256: String,
+    disposal: Disposal,
+}
+
+/// The purge certificate of a batch: what, when, by which rule, and the proof of collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Purge {
+    batch: i64,
+    adapter: String,
+    interval_start: String,
+    interval_end: String,
+    events: u64,
+    messages: u64,
+    published_at: Option<String>,
+    collected_at: Option<String>,
+    collected_how: Option<String>,
+    purged_at: String,
+    rule: String,
+    files: Vec<PurgedFile>,
+}
+
+/// Deletes what is left of a collected batch on the share and writes its certificate to `certificates`.
+///
+/// Nothing is deleted unless every file that is still there is unchanged. May be repeated after a crash.
+///
+/// # Errors
+/// [`PickupError::Changed`] when a file is no longer what was published; [`PickupError::NotTheShare`]
+/// and [`PickupError::Disk`] as everywhere.
+pub fn purge_batch(
+    share: &Share,
+    batch: &BatchRow,
+    outputs: &[OutputRow],
+    rule: &str,
+    now: Ticks,
+    certificates: &Path,
+) -> Result<Purge, PickupError> {
+    share.check()?;
+    let path = certificates.join(format!("purge-{:09}.json", batch.id));
+    let files = outputs
+        .iter()
+        .map(|output| {
+            Ok(PurgedFile {
+                name: output.name.clone(),
+                kind: output.kind.as_str(),
+                size: output.size,
+                sha256: hex::encode(output.sha256),
+                disposal: disposal(share, output)?,
+            })
+        })
+        .collect::<Result<Vec<_>, PickupError>>()?;
+    let certificate = Purge {
+        batch: batch.id,
+        adapter: batch.adapter.clone(),
+        interval_start: batch.interval_start.iso(),
+        interval_end: batch.interval_end.iso(),
+        events: batch.counts.events,
+        messages: batch.counts.messages,
+        published_at: batch.published_at.map(Ticks::iso),
+        collected_at: batch.collected_at.map(Ticks::iso),
+        collected_how: batch.collected_how.clone(),
+        purged_at: now.iso(),
+        rule: rule.to_owned(),
+        files,
+    };
+    // The certificate comes first: a crash in the middle of deletion must not leave one that says the
+    // archive took what we deleted. A repetition finds it and leaves it as it is.
+    if !path.exists() {
+        durable::create_dir(certificates)?;
+        let mut text = serde_json::to_vec_pretty(&certificate).map_err(io::Error::other).at("write", &path)?;
+        text.push(b'\n');
+        durable::write_whole(&path, &text)?;
+    }
+    for output in outputs {
+        remove(&share.path(&acknowledgement(&output.name)))?;
+        remove(&share.path(&output.name))?;
+    }
+    durable::sync_dir(share.dir())?;
+    Ok(certificate)
+}
+
+fn disposal(share: &Share, output: &OutputRow) -> Result<Disposal, PickupError> {
+    match durable::digest_file(&share.path(&output.name)) {
+        Ok(found) if found == (output.size, output.sha256) => Ok(Disposal::Deleted),
+        Ok(_) => Err(PickupError::Changed { name: output.name.clone() }),
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(Disposal::TakenByArchive),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), PickupError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => Ok(other.at("remove", path)?),
+    }
+}

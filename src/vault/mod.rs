@@ -1,0 +1,197 @@
+//! Uploaded files, kept once per content under their SHA-256.
+//!
+//! The vault stores and verifies bytes; it knows nothing of events, batches or the share. A content is
+//! written once, durably, before anything refers to it, and its digest is checked again on each read.
+
+mod capture;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::support::durable::{self, PathError, WithPath};
+
+pub use capture::{FileSource, capture};
+
+/// SHA-256 of a content.
+pub type Digest = [u8; 32];
+
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// A directory of files named by their SHA-256.
+#[derive(Debug)]
+pub struct Vault {
+    dir: PathBuf,
+    temporary: PathBuf,
+    next_temporary: AtomicU64,
+}
+
+/// Why the vault could not keep or give a content.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// The disk refused. Retrying helps once space or rights return.
+    #[error(transparent)]
+    Disk(#[from] PathError),
+    /// The source of the bytes failed while it was read. Retrying may help.
+    #[error("cannot read the file's bytes")]
+    Source(#[source] io::Error),
+    /// The stored bytes are not what their name says. Retrying never helps.
+    #[error("the vault's copy of {} is damaged: its bytes have another digest", hex::encode(expected))]
+    Damaged {
+        /// The digest asked for.
+        expected: Digest,
+    },
+}
+
+impl Vault {
+    /// Opens the vault in `dir`, creating it if needed, and clears what an earlier crash left half-written.
+    ///
+    /// # Errors
+    /// When the directories cannot be created, listed or cleared.
+    pub fn open(dir: &Path) -> Result<Self, VaultError> {
+        let temporary = dir.join("tmp");
+        durable::create_dir(&temporary)?;
+        for entry in fs::read_dir(&temporary).at("list", &temporary)? {
+            let path = entry.at("list", &temporary)?.path();
+            fs::remove_file(&path).at("remove", &path)?;
+        }
+        Ok(Self { dir: dir.to_owned(), temporary, next_temporary: AtomicU64::new(0) })
+    }
+
+    fn path_of(&self, digest: &Digest) -> PathBuf {
+        let name = hex::encode(digest);
+        self.dir.join("sha256").join(&name[..2]).join(name)
+    }
+
+    /// Keeps a content, read in constant memory, and returns its digest and size in bytes.
+    ///
+    /// # Errors
+    /// [`VaultError::Source`] when `bytes` fails, [`VaultError::Disk`] when the vault does.
+    pub fn put(&self, mut bytes: impl Read) -> Result<(Digest, u64), VaultError> {
+        let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.temporary.join(format!("{}-{number}", std::process::id()));
+        let written = self.write_temporary(&temporary, &mut bytes);
+        let (digest, size) = written.inspect_err(|_| {
+            // What is half-written is worthless; should this fail too, the next start clears it.
+            let _ = fs::remove_file(&temporary);
+        })?;
+        let path = self.path_of(&digest);
+        durable::create_dir(path.parent().unwrap_or(&self.dir))?;
+        match durable::rename_new(&temporary, &path) {
+            Ok(()) => {}
+            Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&temporary).at("remove", &temporary)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok((digest, size))
+    }
+
+    fn write_temporary(&self, path: &Path, bytes: &mut impl Read) -> Result<(Digest, u64), VaultError> {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path).at("create", path)?;
+        let mut hasher = Sha256::new();
+        let mut size = 0;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let read = bytes.read(&mut buffer).map_err(VaultError::Source)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&buffer[..read]);
+            file.write_all(&buffer[..read]).at("write", path)?;
+            size += read as u64;
+        }
+        file.sync_all().at("sync", path)?;
+        Ok((hasher.finalize().into(), size))
+    }
+
+    /// The size in bytes of a content the vault holds.
+    pub fn size_of(&self, digest: &Digest) -> Option<u64> {
+        fs::metadata(self.path_of(digest)).ok().map(|metadata| metadata.len())
+    }
+
+    /// Copies a content into `out` and checks its digest on the way.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] when the stored bytes are not what they should be; what `out` then
+    /// holds must not be used. [`VaultError::Disk`] when reading or writing fails.
+    pub fn copy_to(&self, digest: &Digest, out: &mut impl Write) -> Result<u64, VaultError> {
+        let path = self.path_of(digest);
+        let mut file = File::open(&path).at("open", &path)?;
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut size = 0;
+        loop {
+            let read = file.read(&mut buffer).at("read", &path)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&buffer[..read]);
+            out.write_all(&buffer[..read]).at("copy", &path)?;
+            size += read as u64;
+        }
+        if Digest::from(hasher.finalize()) != *digest {
+            return Err(VaultError::Damaged { expected: *digest });
+        }
+        Ok(size)
+    }
+
+    /// Deletes contents nothing refers to any more. One that is already gone is no error.
+    ///
+    /// # Errors
+    /// When a file cannot be deleted; the others are then untouched and may be swept again.
+    pub fn sweep(&self, digests: &[Digest]) -> Result<(), VaultError> {
+        for digest in digests {
+            let path = self.path_of(digest);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other.at("remove", &path)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed test should panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_is_kept_once_and_read_back_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        let content = vec![7; 300_000];
+        let (digest, size) = vault.put(content.as_slice()).unwrap();
+        assert_eq!((digest, size), vault.put(content.as_slice()).unwrap());
+        let mut back = Vec::new();
+        vault.copy_to(&digest, &mut back).unwrap();
+        assert_eq!(back, content);
+        assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_damaged_content_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        let (digest, _) = vault.put(&b"original"[..]).unwrap();
+        fs::write(vault.path_of(&digest), b"0riginal").unwrap();
+        assert!(matches!(vault.copy_to(&digest, &mut Vec::new()), Err(VaultError::Damaged { .. })));
+    }
+
+    #[test]
+    fn sweeping_deletes_what_is_named_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        let (first, _) = vault.put(&b"first"[..]).unwrap();
+        let (second, _) = vault.put(&b"second"[..]).unwrap();
+        vault.sweep(&[first]).unwrap();
+        vault.sweep(&[first]).unwrap();
+        assert!(vault.copy_to(&first, &mut Vec::new()).is_err());
+        assert_eq!(vault.copy_to(&second, &mut Vec::new()).unwrap(), 6);
+    }
+}
