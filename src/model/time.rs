@@ -61,7 +61,12 @@ impl Ticks {
     /// [`BadTime`] when the text is no RFC 3339 time or lies outside the years 0001 to 9999.
     pub fn parse(text: &str) -> Result<Self, BadTime> {
         let bad = || BadTime { found: text.chars().take(64).collect() };
-        let timestamp: Timestamp = text.parse().map_err(|_| bad())?;
+        // jiff reads nine fraction digits, RFC 3339 allows any number, and seven are kept.
+        let timestamp: Timestamp = match fraction_beyond(text, 9) {
+            Some((start, end)) => format!("{}{}", &text[..start], &text[end..]).parse(),
+            None => text.parse(),
+        }
+        .map_err(|_| bad())?;
         let ticks = timestamp.as_nanosecond().div_euclid(NANOS_PER_TICK) + i128::from(UNIX_EPOCH_TICKS);
         i64::try_from(ticks).ok().and_then(Self::from_ticks).ok_or_else(bad)
     }
@@ -132,4 +137,11 @@ impl fmt::Display for Ticks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.iso())
     }
+}
+
+/// Where the fraction's digits after the first `keep` lie.
+fn fraction_beyond(text: &str, keep: usize) -> Option<(usize, usize)> {
+    let first = text.find('.')? + 1;
+    let digits = text[first..].bytes().take_while(u8::is_ascii_digit).count();
+    (digits > keep).then_some((first + keep, first + digits))
 }
