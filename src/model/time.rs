@@ -1,16 +1,18 @@
 //! One instant, stored once, shown in the three forms of the compliance layout.
 
 use std::fmt;
+use std::time::SystemTime;
 
-use jiff::Timestamp;
+use jiff::Span;
+use jiff::civil::{Date, date};
 
 /// Ticks between 0001-01-01T00:00:00Z and 1970-01-01T00:00:00Z.
 const UNIX_EPOCH_TICKS: i64 = 621_355_968_000_000_000;
 /// The last tick of the year 9999, the end of the .NET calendar.
 const MAX_TICKS: i64 = 3_155_378_975_999_999_999;
-const NANOS_PER_TICK: i128 = 100;
 const TICKS_PER_MILLI: i64 = 10_000;
 const TICKS_PER_SECOND: i64 = 10_000_000;
+const FIRST_DAY: Date = date(1, 1, 1);
 
 /// An instant in UTC, counted in 100 ns ticks since 0001-01-01T00:00:00Z.
 ///
@@ -46,13 +48,9 @@ impl Ticks {
 
     /// The current instant of the system clock.
     pub fn now() -> Self {
-        Self::from_timestamp(Timestamp::now())
-    }
-
-    fn from_timestamp(timestamp: Timestamp) -> Self {
-        let ticks = timestamp.as_nanosecond().div_euclid(NANOS_PER_TICK) + i128::from(UNIX_EPOCH_TICKS);
-        // jiff reaches back before year 1; such instants saturate at the first tick.
-        Self(i64::try_from(ticks).unwrap_or(0).clamp(0, MAX_TICKS))
+        // A clock set before 1970 reads as 1970; it is wrong by more than this matters.
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self(UNIX_EPOCH_TICKS).plus(since_epoch)
     }
 
     /// Reads an RFC 3339 time. Digits beyond the seventh of the fraction are cut off.
@@ -60,15 +58,41 @@ impl Ticks {
     /// # Errors
     /// [`BadTime`] when the text is no RFC 3339 time or lies outside the years 0001 to 9999.
     pub fn parse(text: &str) -> Result<Self, BadTime> {
-        let bad = || BadTime { found: text.chars().take(64).collect() };
-        // jiff reads nine fraction digits, RFC 3339 allows any number, and seven are kept.
-        let timestamp: Timestamp = match fraction_beyond(text, 9) {
-            Some((start, end)) => format!("{}{}", &text[..start], &text[end..]).parse(),
-            None => text.parse(),
+        Self::parse_rfc3339(text).ok_or_else(|| BadTime { found: text.chars().take(64).collect() })
+    }
+
+    /// jiff reads the civil part; fraction and offset are read here, because jiff refuses a tenth
+    /// fraction digit and RFC 3339 does not, and jiff's own instants end hours before the year 9999 does.
+    fn parse_rfc3339(text: &str) -> Option<Self> {
+        const CIVIL_LEN: usize = "2026-11-22T10:15:00".len();
+        let (civil, rest) = text.split_at_checked(CIVIL_LEN)?;
+        let shape = civil.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            10 => matches!(byte, b'T' | b't' | b' '),
+            13 | 16 => byte == b':',
+            _ => byte.is_ascii_digit(),
+        });
+        if !shape {
+            return None;
         }
-        .map_err(|_| bad())?;
-        let ticks = timestamp.as_nanosecond().div_euclid(NANOS_PER_TICK) + i128::from(UNIX_EPOCH_TICKS);
-        i64::try_from(ticks).ok().and_then(Self::from_ticks).ok_or_else(bad)
+        let date: Date = civil[..10].parse().ok()?;
+        let part = |at: usize| civil[at..at + 2].parse::<i64>().ok();
+        let (hour, minute, second) = (part(11)?, part(14)?, part(17)?);
+        // A leap second reads as the last second of its minute, as most clocks show it.
+        if hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        let (fraction, offset) = match rest.strip_prefix('.') {
+            Some(digits) => {
+                let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+                let kept = &digits[..end.min(7)];
+                (format!("{kept:0<7}").parse::<i64>().ok().filter(|_| end > 0)?, &digits[end..])
+            }
+            None => (0, rest),
+        };
+        let days = i64::from(FIRST_DAY.until(date).ok()?.get_days());
+        let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second.min(59) - offset_seconds(offset)?;
+        Self::from_ticks(seconds.checked_mul(TICKS_PER_SECOND)?.checked_add(fraction)?)
     }
 
     /// The .NET tick count (`@long`).
@@ -104,11 +128,12 @@ impl Ticks {
 
     /// `YYYY-MM-DDTHH:MM:SS` and the ticks within the second.
     fn civil(self) -> (String, i64) {
-        let fraction = self.0.rem_euclid(TICKS_PER_SECOND);
-        let seconds = (self.0 - UNIX_EPOCH_TICKS).div_euclid(TICKS_PER_SECOND);
-        // Every tick from year 1 to 9999 is inside jiff's range.
-        let timestamp = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
-        (timestamp.strftime("%Y-%m-%dT%H:%M:%S").to_string(), fraction)
+        let seconds = self.0 / TICKS_PER_SECOND;
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        // Every day from year 1 to 9999 is inside jiff's calendar.
+        let date = FIRST_DAY.checked_add(Span::new().days(days)).unwrap_or(FIRST_DAY);
+        let (hour, minute) = (second / 3_600, second / 60 % 60);
+        (format!("{date}T{hour:02}:{minute:02}:{:02}", second % 60), self.0 % TICKS_PER_SECOND)
     }
 
     /// This instant plus a number of ticks, held inside the calendar.
@@ -139,9 +164,19 @@ impl fmt::Display for Ticks {
     }
 }
 
-/// Where the fraction's digits after the first `keep` lie.
-fn fraction_beyond(text: &str, keep: usize) -> Option<(usize, usize)> {
-    let first = text.find('.')? + 1;
-    let digits = text[first..].bytes().take_while(u8::is_ascii_digit).count();
-    (digits > keep).then_some((first + keep, first + digits))
+/// The seconds a zone is ahead of UTC: `Z`, `z`, `+HH:MM` or `-HH:MM`.
+fn offset_seconds(text: &str) -> Option<i64> {
+    if matches!(text, "Z" | "z") {
+        return Some(0);
+    }
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let (hours, minutes) = digits.split_once(':')?;
+    let number =
+        |two: &str| two.parse::<i64>().ok().filter(|_| two.len() == 2 && two.bytes().all(|b| b.is_ascii_digit()));
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    (hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes) * 60)
 }
