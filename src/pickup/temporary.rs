@@ -46,10 +46,16 @@ impl Temporary {
     /// Begins the file that will be published as `name`.
     ///
     /// # Errors
-    /// When the file cannot be created; one left over from an earlier attempt is replaced.
+    /// When the file cannot be created.
     pub fn create(share: &Share, name: &str, compression: Compression) -> Result<Self, PickupError> {
         let path = share.temporary_path(name);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path).at("create", &path)?;
+        // One left over from an earlier attempt is unlinked, never truncated: a paused process that wakes up
+        // may still hold it open, and what it writes must not land in the file begun here.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other.at("remove", &path)?,
+        }
+        let file = OpenOptions::new().write(true).create_new(true).open(&path).at("create", &path)?;
         let counting = Counting { file: BufWriter::with_capacity(BUFFER_BYTES, file), hasher: Sha256::new(), size: 0 };
         let sink = match compression {
             Compression::None => Sink::Plain(counting),

@@ -75,6 +75,12 @@ pub trait ReadStaging: Send + Sync {
     /// One batch.
     async fn batch(&self, id: BatchId) -> Result<Option<BatchRow>>;
 
+    /// Sums per adapter and state, by adapter's name.
+    async fn batch_totals(&self) -> Result<Vec<BatchTotals>>;
+
+    /// How many staged events of a range have a room.
+    async fn count_events(&self, range: SeqRange) -> Result<u64>;
+
     /// The files of a batch, in the order in which they are put on the share.
     async fn outputs(&self, id: BatchId) -> Result<Vec<OutputRow>>;
 

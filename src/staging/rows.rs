@@ -314,6 +314,9 @@ pub enum BatchStep {
         reason: String,
         /// When to try again.
         retry_at: Ticks,
+        /// Who is in each room after the batch, where that changed: what comes after it builds on this,
+        /// and does not wait until the batch is mended.
+        presence: Vec<(RoomNo, Vec<u8>)>,
     },
     /// It shall be rendered again.
     Retry,
@@ -350,6 +353,21 @@ pub enum Capture {
         /// Why.
         reason: String,
     },
+}
+
+/// One adapter's batches in one state, summed up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchTotals {
+    /// The adapter's name.
+    pub adapter: String,
+    /// The state.
+    pub state: BatchState,
+    /// How many batches.
+    pub batches: u64,
+    /// Their events (0 before they are rendered).
+    pub events: u64,
+    /// Their messages (0 before they are rendered).
+    pub messages: u64,
 }
 
 /// What purging deleted.
