@@ -5,6 +5,7 @@
 //! [`pickup`]. Stages never import each other; [`engine`] ties them together. `docs/architecture.md`
 //! holds the rules, and `tests/architecture.rs` enforces them.
 
+pub mod assemble;
 pub mod config;
 pub mod model;
 pub mod pickup;

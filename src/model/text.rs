@@ -27,6 +27,11 @@ pub struct XmlText<'a> {
 }
 
 impl<'a> Text<'a> {
+    /// Text from its exact bytes, as [`Text::as_bytes`] gave them.
+    pub fn from_wtf8(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self(bytes.into())
+    }
+
     /// The text as UTF-8, or `None` when it holds a lone surrogate.
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()

@@ -1,0 +1,316 @@
+//! From staged events to conversations: the pass over one batch, room by room.
+//!
+//! It takes events in the order in which staging gives them and refuses any other, and it holds one
+//! room's rendered messages at a time. It reads nothing from staging: the caller loads each room's presence.
+
+use std::sync::Arc;
+
+use super::canonical::{self, Message};
+use super::captures::{AttachmentRef, CapturedFile, Captures};
+use super::dialect::{extended, spelled};
+use super::participants::{BadPresence, Fold, Presence, Reporting};
+use super::room::RoomSnapshot;
+use super::xml::{Originals, XmlOut};
+use crate::config::{Adapter, Dialect, Span};
+use crate::model::{Event, Ticks, Unreadable};
+use crate::staging::{BatchId, RoomNo, Seq, StagedEvent};
+
+/// What all conversations of a batch have in common.
+#[derive(Debug, Clone)]
+pub struct BatchContext {
+    /// The batch's number.
+    pub batch: BatchId,
+    /// The adapter's name.
+    pub adapter: String,
+    /// Start of the interval.
+    pub interval_start: Ticks,
+    /// End of the interval.
+    pub interval_end: Ticks,
+    /// Events that happened before this are late. `None`: nothing is, as in an adapter's first batch.
+    pub late_before: Option<Ticks>,
+    /// The spelling.
+    pub dialect: Dialect,
+    /// Whether names and mail addresses of people are written.
+    pub user_details: bool,
+    /// Whether names and descriptions of rooms are written.
+    pub room_details: bool,
+    /// The presence lease where the source renews but names no length.
+    pub presence_lease: Span,
+}
+
+/// One room's part of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedConversation {
+    /// The room's number.
+    pub room: RoomNo,
+    /// The room's URI.
+    pub room_uri: Arc<str>,
+    /// The `Conversation` element; `None` when the room had no message that the dialect can say.
+    pub xml: Option<Vec<u8>>,
+    /// The room's presence for the next batch, where it changed.
+    pub presence_after: Option<Vec<u8>>,
+    /// Counts.
+    pub counts: ConversationCounts,
+    /// The files its messages refer to, in their order. The same copy may stand here more than once.
+    pub attachments: Vec<AttachmentRef>,
+}
+
+/// What a conversation holds. `events = messages + signals + left_out`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConversationCounts {
+    /// Events taken.
+    pub events: u64,
+    /// Messages written.
+    pub messages: u64,
+    /// Events that make no message by design.
+    pub signals: u64,
+    /// Messages marked late, or that would be where the dialect has no mark.
+    pub late: u64,
+    /// Messages the dialect has no place for.
+    pub left_out: u64,
+    /// Characters XML forbids, shown as U+FFFD.
+    pub replaced_characters: u64,
+}
+
+/// Why a batch cannot be assembled. Trying again helps in no case.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssembleError {
+    /// The staged bytes are no event, although they were when they were taken in.
+    #[error("staged event {seq} is damaged: {reason}")]
+    Damaged {
+        /// Its arrival number.
+        seq: Seq,
+        /// What reading said.
+        reason: Unreadable,
+    },
+    /// The stored presence of a room is damaged or from a later version.
+    #[error("room {room}: {reason}")]
+    Presence {
+        /// The room's number.
+        room: RoomNo,
+        /// What reading said.
+        reason: BadPresence,
+    },
+    /// The event does not belong after the one before it, or to the room that was begun.
+    #[error("staged event {seq} came out of order")]
+    OutOfOrder {
+        /// Its arrival number.
+        seq: Seq,
+    },
+}
+
+/// The pass over one batch.
+///
+/// For each event in stream order: if [`Assembler::begins_room`], load the room's presence and call
+/// [`Assembler::begin_room`], which gives the conversation before; then [`Assembler::push`]. At the end
+/// [`Assembler::finish`] gives the last conversation.
+#[derive(Debug)]
+pub struct Assembler {
+    batch: BatchContext,
+    open: Option<Conversation>,
+}
+
+#[derive(Debug)]
+struct Conversation {
+    room: RoomNo,
+    room_uri: Arc<str>,
+    presence_before: Option<Vec<u8>>,
+    fold: Fold,
+    snapshot: RoomSnapshot,
+    body: XmlOut,
+    /// Length of the first message within `body`.
+    first_len: usize,
+    span: Option<(Ticks, Ticks)>,
+    last: Option<(Ticks, SequenceOrder, Seq)>,
+    counts: ConversationCounts,
+    attachments: Vec<AttachmentRef>,
+}
+
+/// Source sequences in order, events without one last.
+type SequenceOrder = (bool, Option<u64>);
+
+impl BatchContext {
+    /// The context of a batch of `adapter`.
+    pub fn of_adapter(adapter: &Adapter, batch: &crate::staging::BatchRow, presence_lease: Span) -> Self {
+        Self {
+            batch: batch.id,
+            adapter: batch.adapter.clone(),
+            interval_start: batch.interval_start,
+            interval_end: batch.interval_end,
+            late_before: (!batch.first).then_some(batch.interval_start),
+            dialect: adapter.dialect,
+            user_details: adapter.user_details,
+            room_details: adapter.room_details,
+            presence_lease,
+        }
+    }
+}
+
+impl Assembler {
+    /// A pass that has seen nothing yet.
+    pub fn new(batch: BatchContext) -> Self {
+        Self { batch, open: None }
+    }
+
+    /// Whether the event is the first of its room, so that [`Assembler::begin_room`] must come first.
+    pub fn begins_room(&self, event: &StagedEvent) -> bool {
+        self.open.as_ref().is_none_or(|open| open.room != event.room)
+    }
+
+    /// Begins the event's room with its stored presence, and gives the conversation before.
+    ///
+    /// # Errors
+    /// [`AssembleError::Presence`] for damaged presence; [`AssembleError::OutOfOrder`] when the room's
+    /// number is not above the one before.
+    pub fn begin_room(
+        &mut self,
+        event: &StagedEvent,
+        presence: Option<Vec<u8>>,
+    ) -> Result<Option<RenderedConversation>, AssembleError> {
+        if self.open.as_ref().is_some_and(|open| open.room >= event.room) {
+            return Err(AssembleError::OutOfOrder { seq: event.seq });
+        }
+        let next = Conversation::begin(&self.batch, event, presence)?;
+        Ok(self.open.replace(next).map(|before| before.finish(&self.batch)))
+    }
+
+    /// Takes the next event of the room.
+    ///
+    /// # Errors
+    /// [`AssembleError::Damaged`] when the staged bytes cannot be read; [`AssembleError::OutOfOrder`] when
+    /// the event belongs before one that was taken already, or to a room that was not begun.
+    pub fn push(&mut self, event: &StagedEvent, captures: &(impl Captures + ?Sized)) -> Result<(), AssembleError> {
+        match &mut self.open {
+            Some(open) if open.room == event.room => open.push(&self.batch, event, captures.of(event.seq)),
+            _ => Err(AssembleError::OutOfOrder { seq: event.seq }),
+        }
+    }
+
+    /// Gives the last conversation; `None` when there was no event at all.
+    pub fn finish(self) -> Option<RenderedConversation> {
+        self.open.map(|open| open.finish(&self.batch))
+    }
+}
+
+impl Conversation {
+    fn begin(batch: &BatchContext, event: &StagedEvent, presence: Option<Vec<u8>>) -> Result<Self, AssembleError> {
+        let read = presence.as_deref().map(Presence::from_bytes).transpose();
+        let known = read.map_err(|reason| AssembleError::Presence { room: event.room, reason })?.unwrap_or_default();
+        Ok(Self {
+            room: event.room,
+            room_uri: Arc::clone(&event.room_uri),
+            presence_before: presence,
+            fold: Fold::open(known, batch.interval_start, batch.presence_lease),
+            snapshot: RoomSnapshot::default(),
+            body: XmlOut::new(originals(batch.dialect)),
+            first_len: 0,
+            span: None,
+            last: None,
+            counts: ConversationCounts::default(),
+            attachments: Vec::new(),
+        })
+    }
+
+    fn push(
+        &mut self,
+        batch: &BatchContext,
+        staged: &StagedEvent,
+        captured: Option<&CapturedFile>,
+    ) -> Result<(), AssembleError> {
+        let place = (staged.time, (staged.sequence.is_none(), staged.sequence), staged.seq);
+        if self.last.is_some_and(|last| last >= place) {
+            return Err(AssembleError::OutOfOrder { seq: staged.seq });
+        }
+        let event = Event::read(&staged.raw).map_err(|reason| AssembleError::Damaged { seq: staged.seq, reason })?;
+        self.last = Some(place);
+        self.counts.events += 1;
+        self.fold.event(staged.time, &event);
+        if let Some(room) = &event.data.room {
+            self.snapshot.update(room);
+        }
+        let Some(meant) = event.kind.message_type() else {
+            self.counts.signals += 1;
+            return Ok(());
+        };
+        let Some(spelled) = spelled(batch.dialect, meant) else {
+            self.counts.left_out += 1;
+            return Ok(());
+        };
+        let late = batch.late_before.is_some_and(|before| staged.time < before);
+        let captured = captured.filter(|_| event.kind.carries_file());
+        let message = Message { staged, event: &event, meant, spelled, captured, late };
+        canonical::message(&mut self.body, batch, &message);
+        self.written(&message);
+        Ok(())
+    }
+
+    fn written(&mut self, message: &Message<'_>) {
+        let time = message.staged.time;
+        match &mut self.span {
+            Some((_, end)) => *end = time,
+            None => {
+                self.first_len = self.body.bytes().len();
+                self.span = Some((time, time));
+            }
+        }
+        self.counts.messages += 1;
+        self.counts.late += u64::from(message.late);
+        if let Some(CapturedFile::Stored { name, sha256, size, .. }) = message.captured {
+            let (seq, name) = (message.staged.seq, name.clone());
+            self.attachments.push(AttachmentRef { seq, name, sha256: *sha256, size: *size });
+        }
+    }
+
+    fn finish(self, batch: &BatchContext) -> RenderedConversation {
+        let reporting = if self.span.is_some() { Reporting::Written } else { Reporting::Silent };
+        let (participants, presence) = self.fold.close(batch.interval_end, reporting);
+        let mut counts = self.counts;
+        counts.replaced_characters = self.body.replaced();
+        let xml = self.span.map(|(start, end)| {
+            let mut out = XmlOut::new(originals(batch.dialect));
+            let body = self.body.bytes();
+            out.reserve(body.len() + self.first_len + 1024 + participants.len() * 160);
+            canonical::start_conversation(&mut out, batch);
+            if extended(batch.dialect) {
+                canonical::participants(&mut out, batch, &participants);
+            }
+            canonical::channel(&mut out, batch, &self.room_uri, &self.snapshot);
+            first_message(&mut out, &body[..self.first_len]);
+            out.raw(b"<Messages>");
+            out.raw(body);
+            out.raw(b"</Messages>");
+            out.triplet("StartTimeUTC", start);
+            out.triplet("EndTimeUTC", end);
+            out.end("Conversation");
+            counts.replaced_characters += out.replaced();
+            out.into_bytes()
+        });
+        let bytes = presence.to_bytes();
+        // A room nobody was ever seen in needs no row.
+        let unchanged = match &self.presence_before {
+            Some(before) => *before == bytes,
+            None => presence == Presence::default(),
+        };
+        RenderedConversation {
+            room: self.room,
+            room_uri: self.room_uri,
+            xml,
+            presence_after: (!unchanged).then_some(bytes),
+            counts,
+            attachments: self.attachments,
+        }
+    }
+}
+
+/// The first message once more, under its other name.
+fn first_message(out: &mut XmlOut, message: &[u8]) {
+    let inner = message.strip_prefix(b"<Message").and_then(|rest| rest.strip_suffix(b"</Message>"));
+    out.raw(b"<FirstMessage");
+    out.raw(inner.unwrap_or_default());
+    out.raw(b"</FirstMessage>");
+}
+
+fn originals(dialect: Dialect) -> Originals {
+    if extended(dialect) { Originals::Kept } else { Originals::Counted }
+}
