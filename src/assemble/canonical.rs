@@ -193,7 +193,8 @@ fn file(out: &mut XmlOut, message: &Message<'_>) {
 /// How the event reached us.
 fn circumstances(out: &mut XmlOut, Message { staged, event, late, .. }: &Message<'_>) {
     out.instant("c:receivedAt", staged.received);
-    for (name, holds) in [("c:timeIsReceipt", staged.time_is_receipt), ("c:late", *late), ("c:conflict", staged.conflict)]
+    for (name, holds) in
+        [("c:timeIsReceipt", staged.time_is_receipt), ("c:late", *late), ("c:conflict", staged.conflict)]
     {
         if holds {
             out.word(name, "true");

@@ -20,9 +20,7 @@ pub(super) fn content<'t>(
     let message = data.message.as_ref();
     let chosen = match message_type {
         MessageType::Chat | MessageType::Edit => message.and_then(|message| message.text.as_ref()),
-        MessageType::Delete => {
-            message.and_then(|message| message.previous_text.as_ref().or(message.text.as_ref()))
-        }
+        MessageType::Delete => message.and_then(|message| message.previous_text.as_ref().or(message.text.as_ref())),
         MessageType::React | MessageType::Unreact => message.and_then(|message| message.reaction.as_ref()),
         MessageType::Backchat => return data.query.as_ref().map_or_else(nothing, asked),
         MessageType::FileUpload | MessageType::FileDownload => match captured {

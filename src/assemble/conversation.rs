@@ -13,7 +13,7 @@ use super::room::RoomSnapshot;
 use super::xml::{Originals, XmlOut};
 use crate::config::{Adapter, Dialect, Span};
 use crate::model::{Event, Ticks, Unreadable};
-use crate::staging::{BatchId, RoomNo, Seq, StagedEvent};
+use crate::staging::{BatchId, BatchRow, RoomNo, Seq, StagedEvent};
 
 /// What all conversations of a batch have in common.
 #[derive(Debug, Clone)]
@@ -132,7 +132,7 @@ type SequenceOrder = (bool, Option<u64>);
 
 impl BatchContext {
     /// The context of a batch of `adapter`.
-    pub fn of_adapter(adapter: &Adapter, batch: &crate::staging::BatchRow, presence_lease: Span) -> Self {
+    pub fn of_adapter(adapter: &Adapter, batch: &BatchRow, presence_lease: Span) -> Self {
         Self {
             batch: batch.id,
             adapter: batch.adapter.clone(),

@@ -266,7 +266,8 @@ mod tests {
         out.start("Next");
         out.text("uri", &"a".into());
         out.close_empty();
-        let expected = "<Sender uri=\"a\u{FFFD}\" email=\"\u{FFFD}b\" c:originals=\"uri:YQE= email:AmI=\"/><Next uri=\"a\"/>";
+        let expected =
+            "<Sender uri=\"a\u{FFFD}\" email=\"\u{FFFD}b\" c:originals=\"uri:YQE= email:AmI=\"/><Next uri=\"a\"/>";
         assert_eq!(std::str::from_utf8(out.bytes()).unwrap(), expected);
         assert_eq!(out.replaced(), 2);
     }
