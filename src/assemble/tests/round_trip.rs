@@ -86,8 +86,11 @@ fn replaced_characters_are_counted_in_every_dialect() {
     }
 }
 
-/// Members of `data` that hold text, and where each comes out: element, attribute.
-const PLACES: &[(&str, &[(&str, &str, &str)])] = &[
+/// A mark in a template, and the element and attribute where its text comes out.
+type Place = (&'static str, &'static str, &'static str);
+
+/// Members of `data` that hold text, and where each comes out.
+const PLACES: &[(&str, &[Place])] = &[
     (
         r#""type":"chat.message.edited","data":{"room":{"name":$0,"kind":$1,"topic":$2,"description":$3},"sender":{"uri":$4,"id":$5,"name":$6,"email":$7,"company":$8,"role":$9},"message":{"id":$a,"text":$b,"previous_text":$c,"format":$d,"in_reply_to":$e,"thread":$f,"reaction":$g}}"#,
         &[
