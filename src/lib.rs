@@ -7,6 +7,7 @@
 
 pub mod assemble;
 pub mod config;
+pub mod errors;
 pub mod model;
 pub mod pickup;
 pub mod staging;

@@ -18,6 +18,7 @@ pub struct Config {
     /// Where everything at run time lies unless a section says otherwise: `incoming/`, `pickup/`,
     /// `vault/`, `quarantine/`, `evidence/` and `state/`. A relative path counts from the
     /// configuration file's own directory. Default: `spool`.
+    #[schemars(extend("format" = "path"))]
     pub home: PathBuf,
 
     /// # Laboratory
@@ -69,11 +70,13 @@ pub struct Source {
     /// # URI
     ///
     /// The CloudEvents `source` exactly as the emitter writes it.
+    #[schemars(length(min = 1), extend("examples" = ["urn:chat:pool1:channel"]))]
     pub uri: String,
 
     /// # Description
     ///
     /// For people; shown by `status`. Default: none.
+    #[schemars(extend("examples" = ["The channel service of pool 1"]))]
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
 }
@@ -97,6 +100,7 @@ pub struct Amqp {
     /// # Password file
     ///
     /// A file that holds the password; a trailing line break is ignored. Default: none.
+    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/amqp.password"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
 
@@ -104,24 +108,28 @@ pub struct Amqp {
     ///
     /// The environment variable that holds the password. Default: none; with neither file nor
     /// variable the password is `guest`.
+    #[schemars(extend("examples" = ["CHANCERY_AMQP_PASSWORD"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_env: Option<String>,
 
     /// # Certificate authority
     ///
     /// A PEM file with the authorities to trust, beside the machine's own. Only for `amqps://`. Default: none.
+    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/ca.pem"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
 
     /// # Client certificate
     ///
     /// A PEM file with Chancery's own certificate chain, for brokers that ask for one. Default: none.
+    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/client.pem"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_file: Option<PathBuf>,
 
     /// # Client key
     ///
     /// A PEM file with the key (PKCS#8) of `cert_file`. Default: none.
+    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/client.key"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
 
@@ -155,6 +163,7 @@ pub struct Amqp {
     /// # Prefetch
     ///
     /// How many events the broker may have under way to Chancery without acknowledgement, 1 to 65535. Default: 5000.
+    #[schemars(range(min = 1))]
     pub prefetch: u16,
 }
 
@@ -181,6 +190,7 @@ pub struct Spool {
     ///
     /// NDJSON files (`*.ndjson`, one CloudEvent per line) are moved in here by rename. Finished files go
     /// to `done/` below it. Default: `<home>/incoming`.
+    #[schemars(extend("format" = "path", "examples" = ["spool/incoming"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directory: Option<PathBuf>,
 
@@ -197,6 +207,7 @@ pub struct Intake {
     /// # Events per commit
     ///
     /// The most events staging keeps in one commit, 1 to 10000. Default: 2000.
+    #[schemars(range(min = 1, max = 10_000))]
     pub commit_events_max: u32,
 
     /// # Commit delay
@@ -222,6 +233,7 @@ pub struct StagingSection {
     /// # SQLite file
     ///
     /// Must lie on a local disk, never on a network share. Default: `<home>/state/staging.db`.
+    #[schemars(extend("format" = "path", "examples" = ["spool/state/staging.db"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
 
@@ -229,18 +241,21 @@ pub struct StagingSection {
     ///
     /// `postgres://USER@HOST:PORT/DATABASE`, with `?sslmode=verify-full` across a network. It must not
     /// hold a password. Default: none; required for `postgres`.
+    #[schemars(extend("examples" = ["postgres://chancery@db.example.com:5432/chancery?sslmode=verify-full"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 
     /// # Password file
     ///
     /// A file that holds the PostgreSQL password. Default: none.
+    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/postgres.password"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
 
     /// # Password variable
     ///
     /// The environment variable that holds the PostgreSQL password. Default: none.
+    #[schemars(extend("examples" = ["CHANCERY_POSTGRES_PASSWORD"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_env: Option<String>,
 
@@ -252,6 +267,7 @@ pub struct StagingSection {
     /// # Connections
     ///
     /// The most connections to PostgreSQL, 2 to 100. Default: 8.
+    #[schemars(range(min = 2, max = 100))]
     pub connections: u32,
 }
 
@@ -273,12 +289,14 @@ pub struct Files {
     ///
     /// The chat server's directory of uploaded files; `file.location` is a path below it. Chancery only
     /// reads there. Default: none; then only inline bytes are captured.
+    #[schemars(extend("format" = "path", "examples" = ["/srv/chat/files"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
 
     /// # Vault
     ///
     /// Where captured files are kept, each content once. Default: `<home>/vault`.
+    #[schemars(extend("format" = "path", "examples" = ["spool/vault"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vault: Option<PathBuf>,
 }
@@ -302,11 +320,13 @@ pub struct Adapter {
     /// # Name
     ///
     /// Letters, digits, `-` and `_`; it begins every file name. Never reuse a name for another archive.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_-]+$"), extend("examples" = ["vantage"]))]
     pub name: String,
 
     /// # Transform
     ///
     /// The XSLT file, or the name of a shipped transform (`filedump`). Default: none, which writes the canonical XML.
+    #[schemars(extend("format" = "transform", "examples" = ["filedump"]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transform: Option<String>,
 
@@ -320,6 +340,7 @@ pub struct Adapter {
     /// # Pickup directory
     ///
     /// The share from which the archive collects; no two adapters may use the same. Default: `<home>/pickup/<name>`.
+    #[schemars(extend("format" = "path", "examples" = ["/srv/pickup/vantage"]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pickup: Option<PathBuf>,
 
@@ -357,12 +378,14 @@ pub struct Adapter {
     /// # Schema
     ///
     /// An XSD file against which each output is checked before it is published. Default: none.
+    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/archive.xsd"]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<PathBuf>,
 
     /// # Parameters
     ///
     /// Passed to the stylesheet as string parameters.
+    #[schemars(extend("examples" = [{"tenant": "emea"}]))]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
 
@@ -396,7 +419,7 @@ pub enum Dialect {
 /// What proves that the archive has taken a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String", extend("examples" = ["removed", "acknowledged", "told", "after:2h"]))]
+#[schemars(with = "String", extend("format" = "proof", "pattern" = "^(removed|acknowledged|told|after:([0-9]+(d|h|m|s|ms))+)$", "examples" = ["removed", "acknowledged", "told", "after:2h"]))]
 pub enum CollectedWhen {
     /// The file is gone.
     #[default]

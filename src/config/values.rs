@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 /// A span of time such as `90s`, `15m`, `8h` or `30d`; parts may be joined: `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String", extend("examples" = ["15m", "90s", "1h30m", "30d"]))]
+#[schemars(with = "String", extend("format" = "span", "pattern" = "^([0-9]+(d|h|m|s|ms))+$", "examples" = ["15m", "90s", "1h30m", "30d"]))]
 pub struct Span(Duration);
 
 /// A size in bytes such as `64KiB`, `50MB` or `1GiB`; a bare number counts bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String", extend("examples" = ["64KiB", "50MB", "1GiB"]))]
+#[schemars(with = "String", extend("format" = "size", "pattern" = "^[0-9]+ *([KMG]?B|[KMG]iB)?$", "examples" = ["64KiB", "50MB", "1GiB"]))]
 pub struct ByteSize(u64);
 
 const SPAN_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
