@@ -145,7 +145,7 @@ pub fn schema() -> String {
     schema.insert("title".to_owned(), "Chancery configuration".into());
     schema.insert(
         "$comment".to_owned(),
-        "Generated from src/config/sections.rs by `UPDATE=1 cargo test generated_files`; do not edit.".into(),
+        "Generated from src/config/sections by `UPDATE=1 cargo test generated_files`; do not edit.".into(),
     );
     format!("{:#}\n", schema.to_value())
 }
@@ -205,7 +205,7 @@ fn paragraph(page: &mut String, text: &str) {
 }
 
 const REFERENCE_HEAD: &str = "\
-<!-- Generated from src/config/sections.rs by `UPDATE=1 cargo test generated_files`; do not edit. -->
+<!-- Generated from src/config/sections by `UPDATE=1 cargo test generated_files`; do not edit. -->
 
 # Configuration
 
@@ -231,7 +231,7 @@ A relative path counts from the directory of the configuration file, whichever l
 ## What is checked
 
 Every mistake is reported in one run, each with its place, what was found, what is expected and what
-to do:
+to do. (Only where the file is no TOML are the faults of its syntax reported first, alone.)
 
 ```text
 chancery.toml:12:1: adapter \"vantage\": interval is \"10s\"; expected 1m to 30d; set it to \"1m\" or more (or laboratory = true for tests)

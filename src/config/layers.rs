@@ -261,6 +261,8 @@ fn syntax_problem(place: Origin, message: &str) -> Problem {
     } else {
         (expected, "mend the line; `chancery config sample` shows the form")
     };
+    // Text without quotes is taken for whatever its first letters look like: `info` for a float.
+    let found = if found == "invalid float" { "a value that TOML cannot read" } else { found };
     Problem {
         place,
         entry: None,

@@ -256,6 +256,7 @@ fn cure(key: &Key, value: &Value) -> String {
         }
         (Shape::Section(_), _) => format!("write [{name}] on a line of its own, its keys below"),
         (Shape::Entries(_), _) => format!("write [[{name}]] on a line of its own, its keys below"),
+        (Shape::Texts, _) => format!("write {name} = {{ NAME = \"text\" }}"),
         (Shape::Path, Value::String(text)) if text.is_empty() => "name a path, or leave the key out".to_owned(),
         (Shape::Text | Shape::Path | Shape::Transform, _) => "put the value in double quotes".to_owned(),
         _ => match key.default.as_ref().or(key.example.as_ref()) {

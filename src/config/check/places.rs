@@ -36,6 +36,12 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         Place::new(&["home"], "the evidence directory", &config.evidence_dir()),
         Place::new(&["home"], "the quarantine directory", &config.quarantine_dir()),
     ];
+    if let Some(database) = &config.staging.path {
+        kept.push(Place::new(&["staging", "path"], "the staging database", database));
+        if !database.exists() {
+            creatable(rules, &["staging", "path"], database);
+        }
+    }
     file_repository(rules, &mut kept);
     let overrides = [(["files", "vault"], &config.files.vault), (["spool", "directory"], &config.spool.directory)];
     for (path, directory) in overrides {
@@ -64,16 +70,18 @@ fn pickups(rules: &mut Rules<'_>, kept: &[Place]) {
         // Two adapters of one name have one default directory; the name is what is wrong then.
         let namesake = config.adapter[..index].iter().any(|other| other.name == adapter.name);
         if adapter.pickup.is_some() || !namesake {
-            earlier.iter().chain(kept).for_each(|other| apart(rules, &place, other));
+            // One clash is enough: a pickup at the home directory would otherwise be reported for each part.
+            let _ = earlier.iter().chain(kept).any(|other| clash(rules, &place, other));
         }
         earlier.push(place);
     }
 }
 
-fn apart(rules: &mut Rules<'_>, place: &Place, other: &Place) {
+/// Reports a pickup that is not apart from another place; whether it did.
+fn clash(rules: &mut Rules<'_>, place: &Place, other: &Place) -> bool {
     let other_path: Vec<&str> = other.path.iter().map(String::as_str).collect();
     if rules.broken(&other_path) {
-        return;
+        return false;
     }
     let relation = if same(&place.directory, &other.directory) {
         "the same as"
@@ -82,7 +90,7 @@ fn apart(rules: &mut Rules<'_>, place: &Place, other: &Place) {
     } else if other.directory.starts_with(&place.directory) {
         "around"
     } else {
-        return;
+        return false;
     };
     let line = rules.loaded.origins.of(&other_path).line().map(|line| format!(" (line {line})")).unwrap_or_default();
     let path: Vec<&str> = place.path.iter().map(String::as_str).collect();
@@ -92,6 +100,7 @@ fn apart(rules: &mut Rules<'_>, place: &Place, other: &Place) {
         "a directory of its own, because the archive collects whatever lies in it",
         "choose another directory",
     );
+    true
 }
 
 fn file_repository(rules: &mut Rules<'_>, kept: &mut Vec<Place>) {
@@ -118,20 +127,20 @@ fn file_repository(rules: &mut Rules<'_>, kept: &mut Vec<Place>) {
     kept.push(Place::new(&path, "the file repository", root));
 }
 
-/// That the directory is there or can be made, judged by the nearest ancestor that exists.
-fn creatable(rules: &mut Rules<'_>, path: &[&str], directory: &Path) {
-    let Some(ancestor) = directory.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok()) else { return };
+/// That the place is there or can be made, judged by the nearest ancestor that exists.
+fn creatable(rules: &mut Rules<'_>, path: &[&str], place: &Path) {
+    let Some(ancestor) = place.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok()) else { return };
     let (found, cure) = if !ancestor.is_dir() {
-        (format!("is {}, but {} is no directory", directory.display(), ancestor.display()), "choose another directory")
+        (format!("is {}, but {} is no directory", place.display(), ancestor.display()), "choose another directory")
     } else if access(ancestor, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         (
-            format!("is {}, but nothing can be written in {}", directory.display(), ancestor.display()),
+            format!("is {}, but nothing can be written in {}", place.display(), ancestor.display()),
             "choose another directory, or give the user that runs Chancery the right to write there",
         )
     } else {
         return;
     };
-    rules.report(path, found, "a directory that is there or can be made", cure);
+    rules.report(path, found, "a place that is there or can be made", cure);
 }
 
 fn same(one: &Path, other: &Path) -> bool {

@@ -35,6 +35,25 @@ fn generated_files_are_up_to_date() {
     assert!(stale.is_empty(), "out of date: {}; run `UPDATE=1 cargo test generated_files`", stale.join(", "));
 }
 
+/// The manual names each default in words; the words must be those of the code.
+#[test]
+fn the_manual_names_the_true_defaults() {
+    fn check(section: &Section) {
+        for key in &section.keys {
+            if let Shape::Section(inner) | Shape::Entries(inner) = &key.shape {
+                check(inner);
+            } else if let Some(default) = &key.default {
+                let bare = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+                let about = key.about.replace(['`', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
+                let (_, told) = about.split_once("Default: ").unwrap_or_else(|| panic!("{}: {about}", key.name));
+                let next = told.strip_prefix(&bare).unwrap_or_else(|| panic!("{} is {bare}: {about}", key.name));
+                assert!(next.trim_start().starts_with(['.', ',']), "{} is {bare}: {about}", key.name);
+            }
+        }
+    }
+    check(&OUTLINE);
+}
+
 #[test]
 fn the_sample_works_as_it_stands() {
     let desk = Desk::new(&sample());

@@ -6,6 +6,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use proptest::prelude::*;
+
 use super::super::{ConfigError, Loader, Problem};
 use super::Desk;
 
@@ -51,7 +53,7 @@ const MISTAKES: &[Mistake] = &[
     m("[[log]]\nlevel = \"info\"", 3, "log", "a section", "write [log]"),
     m("[[adapter]]\ninterval = \"5m\"", 3, "name", "text", "add name = \"vantage\""),
     m("[[adapter]]\nname = \"a\"\nparameters = { n = 1 }", 5, "parameters.n", "text", "double quotes"),
-    m("[[adapter]]\nname = \"a\"\nparameters = \"n\"", 5, "parameters", "a table of texts", "write it like"),
+    m("[[adapter]]\nname = \"a\"\nparameters = \"n\"", 5, "parameters", "a table of texts", "write parameters = { NAME = "),
     m("[[source]]\ndescription = \"x\"", 3, "uri", "text", "add uri = "),
     // Syntax.
     m("[log]\nlevel = info", 4, "", "text in double quotes", "double quotes"),
@@ -78,6 +80,9 @@ const MISTAKES: &[Mistake] = &[
     m("[[adapter]]\nname = \"a\"\npickup = \"spool/vault\"", 5, "pickup", "a directory of its own", "choose another"),
     m("[[adapter]]\nname = \"a\"\npickup = \"spool/incoming\"", 5, "pickup", "a directory of its own", "choose another"),
     m("[[adapter]]\nname = \"a\"\npickup = \"link/pickup/b\"\n[[adapter]]\nname = \"b\"", 3 + 3, "pickup", "a directory of its own", "choose another"),
+    m("[[adapter]]\nname = \"a\"\npickup = \"spool\"", 5, "pickup", "a directory of its own", "choose another"),
+    m("[[adapter]]\nname = \"a\"\npickup = \"repository/p\"\n[files]\nroot = \"repository\"", 5, "pickup", "a directory of its own", "choose another"),
+    m("[[adapter]]\nname = \"a\"\npickup = \"p\"\n[staging]\npath = \"p/x.db\"", 5, "pickup", "a directory of its own", "choose another"),
     m("[[adapter]]\nname = \"a\"\npickup = \"file/p\"", 5, "pickup", "can be made", "choose another directory"),
     m("[[adapter]]\nname = \"a\"\ntransform = \"none.xsl\"", 5, "transform", ".xsl or .xslt", "correct the path"),
     m("[[adapter]]\nname = \"a\"\ntransform = \"filedmup\"", 5, "transform", "a shipped transform (filedump)", "did you mean \"filedump\"?"),
@@ -150,6 +155,7 @@ const MISTAKES: &[Mistake] = &[
     m("[files]\nroot = \"none\"", 4, "files.root", "directory of uploaded files", "mount it"),
     m("[files]\nroot = \"repository\"\nvault = \"repository\"", 4, "files.root", "neither inside the other", "another directory"),
     m("[files]\nroot = \"repository\"\nvault = \"repository/vault\"", 4, "files.root", "neither inside the other", "another directory"),
+    m("[staging]\npath = \"file/x.db\"", 4, "staging.path", "can be made", "choose another directory"),
     m("[files]\nvault = \"file/vault\"", 4, "files.vault", "can be made", "choose another directory"),
 ];
 
@@ -228,7 +234,8 @@ fn the_environment_and_arguments_have_their_own_mistakes() {
         assert_says(&problem, text, key, expected, cure);
         assert_eq!(problem.place.to_string(), format!("environment variable {name}"));
     }
-    let arguments: [Case; 9] = [
+    let arguments: [Case; 10] = [
+        ("home=file/x", "home", "can be made", "choose another directory"),
         ("log.level", "log.level", "KEY=VALUE", "write --set KEY=VALUE"),
         ("log=debug", "log", "a key", "log.level"),
         ("log.level.x=debug", "level.x", "the name of a key", "set level itself"),
@@ -241,6 +248,7 @@ fn the_environment_and_arguments_have_their_own_mistakes() {
     ];
     for (text, key, expected, cure) in arguments {
         let desk = Desk::new(&format!("{SOURCE}{ADAPTER}")).argument(text);
+        furnish(&desk);
         let problem = only(&desk, text);
         assert_says(&problem, text, key, expected, cure);
         let name = text.split('=').next().unwrap();
@@ -303,4 +311,23 @@ fn without_a_file_the_way_to_make_one_is_told() {
     assert!(matches!(error, ConfigError::NotFound));
     let report = crate::errors::Failure::from(error).report();
     assert!(report.contains("chancery config sample > chancery.toml"), "{report}");
+}
+
+proptest! {
+    /// Whatever stands in the file, the environment or the arguments: an answer, never a panic.
+    #[test]
+    fn nothing_anyone_writes_makes_loading_panic(
+        lines in prop::collection::vec(
+            "\\[{1,2}(amqp|log|adapter|source|staging)\\]{1,2}|[a-z_]{1,9} = (\\PC{0,9}|\"\\PC{0,9}\"|[0-9]{1,30})|\\PC{0,20}",
+            0..8,
+        ),
+        name in "(AMQP|ADAPTER|LOG|)(__[A-Z_.]{0,8}){0,3}",
+        argument in "(amqp|adapter|log|source|)(\\.[a-z]{0,5}){0,3}=?\\PC{0,9}",
+    ) {
+        let text = format!("{SOURCE}{}{ADAPTER}", lines.join("\n"));
+        let desk = Desk::new(&text).variable(&format!("CHANCERY__{name}"), "1").argument(&argument);
+        for problem in desk.problems() {
+            prop_assert!(!problem.to_string().is_empty());
+        }
+    }
 }

@@ -1,13 +1,19 @@
 //! Every section and key. The doc comments are the manual: title, meaning, default.
+//!
+//! The types refuse unknown keys and malformed values; what fits together is judged by the rules of
+//! `check`. No section reads a file or looks at the machine.
 
-use std::collections::BTreeMap;
+mod adapter;
+mod amqp;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, Span};
+pub use adapter::{Adapter, CollectedWhen, Dialect};
+pub use amqp::{Amqp, QueueType};
 
 /// The whole configuration of one Chancery.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,102 +85,6 @@ pub struct Source {
     #[schemars(extend("examples" = ["The channel service of pool 1"]))]
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-}
-
-/// The AMQP 0-9-1 broker and what Chancery uses there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Amqp {
-    /// # Broker address
-    ///
-    /// `amqp://HOST:PORT/VHOST`, or `amqps://` for TLS. It must not hold a password: use
-    /// `password_file` or `password_env`. The virtual host `/` is written `%2f`.
-    /// Default: `amqp://127.0.0.1:5672/%2f`.
-    pub url: String,
-
-    /// # User name
-    ///
-    /// Default: `guest`, which RabbitMQ accepts from the same machine only.
-    pub username: String,
-
-    /// # Password file
-    ///
-    /// A file that holds the password; a trailing line break is ignored. Default: none.
-    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/amqp.password"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_file: Option<PathBuf>,
-
-    /// # Password variable
-    ///
-    /// The environment variable that holds the password. Default: none; with neither file nor
-    /// variable the password is `guest`.
-    #[schemars(extend("examples" = ["CHANCERY_AMQP_PASSWORD"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_env: Option<String>,
-
-    /// # Certificate authority
-    ///
-    /// A PEM file with the authorities to trust, beside the machine's own. Only for `amqps://`. Default: none.
-    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/ca.pem"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca_file: Option<PathBuf>,
-
-    /// # Client certificate
-    ///
-    /// A PEM file with Chancery's own certificate chain, for brokers that ask for one. Default: none.
-    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/client.pem"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cert_file: Option<PathBuf>,
-
-    /// # Client key
-    ///
-    /// A PEM file with the key (PKCS#8) of `cert_file`. Default: none.
-    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/client.key"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_file: Option<PathBuf>,
-
-    /// # Exchange
-    ///
-    /// The durable topic exchange on which emitters publish. Default: `chancery.events`.
-    pub exchange: String,
-
-    /// # Queue
-    ///
-    /// The durable queue from which Chancery takes in. Default: `chancery.intake`.
-    pub queue: String,
-
-    /// # Queue type
-    ///
-    /// `quorum` (replicated, the safe choice) or `classic`. Default: `quorum`.
-    pub queue_type: QueueType,
-
-    /// # Dead-letter exchange
-    ///
-    /// Where the broker puts what it will not deliver again, so that nothing vanishes; a queue of the
-    /// same name is bound to it. Default: `chancery.dead`.
-    pub dead_letter_exchange: String,
-
-    /// # Declare at start
-    ///
-    /// Whether `chancery run` may declare exchange, queue and bindings itself. Otherwise they are only
-    /// checked, and `chancery setup` declares them. Default: false.
-    pub declare: bool,
-
-    /// # Prefetch
-    ///
-    /// How many events the broker may have under way to Chancery without acknowledgement, 1 to 65535. Default: 5000.
-    #[schemars(range(min = 1))]
-    pub prefetch: u16,
-}
-
-/// The kind of queue on the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum QueueType {
-    /// Replicated, with a delivery limit.
-    Quorum,
-    /// On one node.
-    Classic,
 }
 
 /// Intake from a directory: offline operation and backfill.
@@ -282,7 +192,7 @@ pub enum Store {
 }
 
 /// Where the bytes of uploaded files come from and where they are kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Files {
     /// # File repository
@@ -311,125 +221,6 @@ pub struct Conversations {
     /// presence but does not say for how long. Participants of sources that never renew stay until they
     /// leave. Default: 20m.
     pub presence_lease: Span,
-}
-
-/// One output.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Adapter {
-    /// # Name
-    ///
-    /// Letters, digits, `-` and `_`; it begins every file name. Never reuse a name for another archive.
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_-]+$"), extend("examples" = ["vantage"]))]
-    pub name: String,
-
-    /// # Transform
-    ///
-    /// The XSLT file, or the name of a shipped transform (`filedump`). Default: none, which writes the canonical XML.
-    #[schemars(extend("format" = "transform", "examples" = ["filedump"]))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transform: Option<String>,
-
-    /// # Conversation interval
-    ///
-    /// The slice of time that makes one batch, `1m` to `30d`, aligned to the clock (UTC). A longer interval gives
-    /// fewer, larger files. Default: 15m.
-    #[serde(default = "Adapter::default_interval")]
-    pub interval: Span,
-
-    /// # Pickup directory
-    ///
-    /// The share from which the archive collects; no two adapters may use the same. Default: `<home>/pickup/<name>`.
-    #[schemars(extend("format" = "path", "examples" = ["/srv/pickup/vantage"]))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pickup: Option<PathBuf>,
-
-    /// # One room per file
-    ///
-    /// Writes a file for each room with messages instead of one for all. Default: false.
-    #[serde(default)]
-    pub one_room_per_file: bool,
-
-    /// # User details
-    ///
-    /// Fills `Sender/@UserName` and `@email`; otherwise the name is the address and the mail address stays empty. Default: true.
-    #[serde(default = "yes")]
-    pub user_details: bool,
-
-    /// # Room details
-    ///
-    /// Fills `Channel/@name`, `@islogged`, topic and description; otherwise the name is the room's URI. Default: true.
-    #[serde(default = "yes")]
-    pub room_details: bool,
-
-    /// # Dialect
-    ///
-    /// The spelling of the canonical XML: `full` (ours), `lync2013` (the published schema, nothing more)
-    /// or `ocs2007r2` (like `full`, with `userName`). Default: `full`.
-    #[serde(default)]
-    pub dialect: Dialect,
-
-    /// # Compress
-    ///
-    /// Writes outputs zstd-compressed, with `.zst` after the name. Default: false.
-    #[serde(default)]
-    pub compress: bool,
-
-    /// # Schema
-    ///
-    /// An XSD file against which each output is checked before it is published. Default: none.
-    #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/archive.xsd"]))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schema: Option<PathBuf>,
-
-    /// # Parameters
-    ///
-    /// Passed to the stylesheet as string parameters.
-    #[schemars(extend("examples" = [{"tenant": "emea"}]))]
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub parameters: BTreeMap<String, String>,
-
-    /// # Proof of collection
-    ///
-    /// `removed` (the file is gone from the directory), `acknowledged` (`<name>.ack` appeared beside it), `told`
-    /// (`chancery batch collected ID`), or `after:<span>` for archives that only read. Default: `removed`.
-    #[serde(default)]
-    pub collected_when: CollectedWhen,
-
-    /// # Keep after collection
-    ///
-    /// How long output, files and staged events are kept after collection before they are purged. Default: 0s.
-    #[serde(default = "Adapter::default_keep")]
-    pub keep_after_collection: Span,
-}
-
-/// The spelling of the canonical XML.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Dialect {
-    /// Ours: the old layout plus our namespace.
-    #[default]
-    Full,
-    /// The published schema, nothing more.
-    Lync2013,
-    /// Like `full`, but `Sender/@userName`.
-    Ocs2007r2,
-}
-
-/// What proves that the archive has taken a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String", extend("format" = "proof", "pattern" = "^(removed|acknowledged|told|after:([0-9]+(d|h|m|s|ms))+)$", "examples" = ["removed", "acknowledged", "told", "after:2h"]))]
-pub enum CollectedWhen {
-    /// The file is gone.
-    #[default]
-    Removed,
-    /// `<name>.ack` appeared.
-    Acknowledged,
-    /// A person or program said so.
-    Told,
-    /// So long after publication.
-    After(Span),
 }
 
 /// What is logged, on standard error.
@@ -469,57 +260,6 @@ pub enum LogFormat {
     Json,
 }
 
-fn yes() -> bool {
-    true
-}
-
-impl Adapter {
-    fn default_interval() -> Span {
-        Span::from_secs(900)
-    }
-
-    fn default_keep() -> Span {
-        Span::from_secs(0)
-    }
-}
-
-impl FromStr for CollectedWhen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "removed" => Ok(Self::Removed),
-            "acknowledged" => Ok(Self::Acknowledged),
-            "told" => Ok(Self::Told),
-            _ => match text.strip_prefix("after:") {
-                Some(span) => span.parse().map(Self::After),
-                None => Err(format!(
-                    "expected \"removed\", \"acknowledged\", \"told\" or \"after:<span>\" such as \"after:2h\", found {text:?}"
-                )),
-            },
-        }
-    }
-}
-
-impl TryFrom<String> for CollectedWhen {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<CollectedWhen> for String {
-    fn from(when: CollectedWhen) -> Self {
-        match when {
-            CollectedWhen::Removed => "removed".into(),
-            CollectedWhen::Acknowledged => "acknowledged".into(),
-            CollectedWhen::Told => "told".into(),
-            CollectedWhen::After(span) => format!("after:{span}"),
-        }
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -534,26 +274,6 @@ impl Default for Config {
             conversations: Conversations::default(),
             adapter: Vec::new(),
             log: Log::default(),
-        }
-    }
-}
-
-impl Default for Amqp {
-    fn default() -> Self {
-        Self {
-            url: "amqp://127.0.0.1:5672/%2f".into(),
-            username: "guest".into(),
-            password_file: None,
-            password_env: None,
-            ca_file: None,
-            cert_file: None,
-            key_file: None,
-            exchange: "chancery.events".into(),
-            queue: "chancery.intake".into(),
-            queue_type: QueueType::Quorum,
-            dead_letter_exchange: "chancery.dead".into(),
-            declare: false,
-            prefetch: 5000,
         }
     }
 }
@@ -581,12 +301,6 @@ impl Default for StagingSection {
             schema: "chancery".into(),
             connections: 8,
         }
-    }
-}
-
-impl Default for Files {
-    fn default() -> Self {
-        Self { root: None, vault: None }
     }
 }
 
