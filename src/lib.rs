@@ -13,3 +13,4 @@ pub mod pickup;
 pub mod staging;
 pub mod support;
 pub mod vault;
+pub mod transform;

@@ -1,0 +1,479 @@
+/*
+ * The whole of libxml2, libxslt and libexslt that Chancery uses, behind a dozen functions without a
+ * struct layout in their signatures. Nothing here prints, opens a file or reaches the network: files
+ * come from the loader that chy_init was given, and what goes wrong is written into the call's log.
+ *
+ * Both libraries keep process-wide handlers, so every function that takes a call must run under one
+ * lock, with that call made current by chy_call_new. safe.rs owns the lock.
+ */
+#include <limits.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libexslt/exslt.h>
+#include <libxml/parser.h>
+#include <libxml/parserInternals.h>
+#include <libxml/xmlerror.h>
+#include <libxml/xmlmemory.h>
+#include <libxml/xmlschemas.h>
+#include <libxml/xmlschemastypes.h>
+#include <libxml/xpath.h>
+#include <libxslt/documents.h>
+#include <libxslt/imports.h>
+#include <libxslt/security.h>
+#include <libxslt/transform.h>
+#include <libxslt/variables.h>
+#include <libxslt/xslt.h>
+#include <libxslt/xsltInternals.h>
+#include <libxslt/xsltutils.h>
+
+/* A record of the log: kind, code, file, line, text. XML allows neither character, so no text holds one. */
+#define FIELD '\x1f'
+#define RECORD '\x1e'
+#define LOG_MAX (256 * 1024)
+#define TEXT_MAX (16 * 1024)
+
+#define INPUT_OPTIONS (XML_PARSE_NONET | XML_PARSE_HUGE | XML_PARSE_COMPACT | XML_PARSE_BIG_LINES)
+/* A stylesheet may name characters by entities of its own; external ones are refused by the loader. */
+#define SHEET_OPTIONS (XML_PARSE_NONET | XML_PARSE_NOENT | XML_PARSE_NOCDATA | XML_PARSE_BIG_LINES)
+
+enum { OUTCOME_DONE = 0, OUTCOME_INPUT = 1, OUTCOME_RUN = 2, OUTCOME_SAVE = 3, OUTCOME_INVALID = 4 };
+
+typedef struct chy_call chy_call;
+/* Fetches a file for the call: 0 when chy_call_put was given its bytes. */
+typedef int (*chy_load)(void *user, chy_call *call, const char *uri);
+
+struct chy_call {
+    void *user;
+    int refused;
+    char *log;
+    size_t log_len;
+    size_t log_cap;
+    unsigned long dropped;
+    uint8_t *loaded;
+    size_t loaded_len;
+    int header;
+    char *header_file;
+    int header_line;
+};
+
+typedef struct {
+    xmlSchemaPtr schema;
+    xmlDocPtr doc;
+} chy_schema;
+
+static chy_load load_file;
+static chy_call *current;
+static int exhausted_code;
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* libxml2 and libxslt do not survive every failed allocation, so the process does not try to. */
+static void *checked_malloc(size_t size) {
+    void *block = malloc(size);
+    if (block == NULL && size != 0) _exit(exhausted_code);
+    return block;
+}
+
+static void *checked_realloc(void *old, size_t size) {
+    void *block = realloc(old, size);
+    if (block == NULL && size != 0) _exit(exhausted_code);
+    return block;
+}
+
+static char *checked_strdup(const char *text) {
+    size_t size = strlen(text) + 1;
+    return memcpy(checked_malloc(size), text, size);
+}
+
+int chy_exit_when_exhausted(int code) {
+    exhausted_code = code;
+    return xmlMemSetup(free, checked_malloc, checked_realloc, checked_strdup);
+}
+
+/* ---- log ------------------------------------------------------------------------------------ */
+
+static void append(chy_call *call, const char *text, size_t len) {
+    if (call->log_cap - call->log_len < len) {
+        size_t cap = (call->log_len + len) * 2;
+        char *log = xmlRealloc(call->log, cap);
+        if (log == NULL) return;
+        call->log = log;
+        call->log_cap = cap;
+    }
+    memcpy(call->log + call->log_len, text, len);
+    call->log_len += len;
+}
+
+static void record(chy_call *call, char kind, int code, const char *file, int line, const char *text) {
+    char head[64];
+    size_t len = strlen(text);
+    size_t file_len = file == NULL ? 0 : strlen(file);
+    if (len > TEXT_MAX) len = TEXT_MAX;
+    if (call->log_len + len + file_len > LOG_MAX) {
+        call->dropped++;
+        return;
+    }
+    snprintf(head, sizeof head, "%c%c%d%c%d%c", kind, FIELD, code, FIELD, line, FIELD);
+    append(call, head, strlen(head));
+    if (file != NULL) append(call, file, file_len);
+    append(call, (char[]){FIELD}, 1);
+    append(call, text, len);
+    append(call, (char[]){RECORD}, 1);
+}
+
+static void on_structured(void *user, xmlErrorPtr error) {
+    chy_call *call = user;
+    if (call == NULL || error == NULL) return;
+    record(call, error->level == XML_ERR_WARNING ? 'W' : 'E', error->code, error->file, error->line,
+           error->message == NULL ? "" : error->message);
+}
+
+static void take_header(chy_call *call, const char *format, va_list args) {
+    call->header = 1;
+    xmlFree(call->header_file);
+    call->header_file = NULL;
+    call->header_line = 0;
+    if (strncmp(format, "%s: file %s", 11) != 0) return;
+    (void)va_arg(args, const char *);
+    call->header_file = (char *)xmlStrdup(va_arg(args, const xmlChar *));
+    if (strncmp(format + 11, " line %d", 8) == 0) call->header_line = va_arg(args, int);
+}
+
+/*
+ * libxslt prints an error as a header ("%s: file %s line %d ...") and then its text, and the words of
+ * xsl:message as text alone. Anything else is a trace of templates, which nobody needs.
+ */
+static void on_words(chy_call *call, int messages, const char *format, va_list args) {
+    char *text;
+    int len;
+    if (strncmp(format, "%s: ", 4) == 0 || strcmp(format, "%s\n") == 0) {
+        take_header(call, format, args);
+        return;
+    }
+    if (!call->header && !messages) return;
+    text = xmlMalloc(TEXT_MAX);
+    if (text == NULL) return;
+    len = vsnprintf(text, TEXT_MAX, format, args);
+    if (len > 0 && !(len == 1 && text[0] == '\n')) {
+        record(call, call->header ? 'E' : 'M', 0, call->header_file, call->header_line, text);
+        call->header = 0;
+    }
+    xmlFree(text);
+}
+
+static void on_transform_words(void *user, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    on_words(user, strcmp(format, "%s") == 0, format, args);
+    va_end(args);
+}
+
+static void on_global_words(void *user, const char *format, ...) {
+    va_list args;
+    (void)user;
+    if (current == NULL) return;
+    va_start(args, format);
+    on_words(current, 0, format, args);
+    va_end(args);
+}
+
+static void swallow(void *user, const char *format, ...) {
+    (void)user;
+    (void)format;
+}
+
+/* ---- files ---------------------------------------------------------------------------------- */
+
+static int fetch(const char *uri) {
+    char text[600];
+    if (current == NULL) return -1;
+    xmlFree(current->loaded);
+    current->loaded = NULL;
+    current->loaded_len = 0;
+    if (load_file(current->user, current, uri) == 0 && current->loaded != NULL) return 0;
+    current->refused = 1;
+    snprintf(text, sizeof text, "loading %.500s is refused", uri);
+    record(current, 'E', 0, NULL, 0, text);
+    return -1;
+}
+
+static void refuse_doctype(void *user, const xmlChar *name, const xmlChar *external, const xmlChar *system) {
+    xmlParserCtxtPtr parser = user;
+    (void)name;
+    (void)external;
+    (void)system;
+    if (current != NULL) {
+        current->refused = 1;
+        record(current, 'E', 0, NULL, xmlSAX2GetLineNumber(parser), "a document type declaration is not allowed here");
+    }
+    xmlStopParser(parser);
+}
+
+static xmlDocPtr read_bytes(const uint8_t *bytes, size_t len, const char *uri, xmlDictPtr dict, int options) {
+    xmlDocPtr doc;
+    xmlParserCtxtPtr parser;
+    if (len > INT_MAX) {
+        if (current != NULL) record(current, 'E', 0, uri, 0, "a document is larger than 2 GiB");
+        return NULL;
+    }
+    parser = xmlNewParserCtxt();
+    if (parser == NULL) return NULL;
+    if (dict != NULL) {
+        xmlDictFree(parser->dict);
+        parser->dict = dict;
+        xmlDictReference(dict);
+    }
+    if (options & XML_PARSE_HUGE) parser->sax->internalSubset = refuse_doctype;
+    doc = xmlCtxtReadMemory(parser, (const char *)bytes, (int)len, uri, NULL, options);
+    if (doc != NULL && !parser->wellFormed) {
+        xmlFreeDoc(doc);
+        doc = NULL;
+    }
+    xmlFreeParserCtxt(parser);
+    return doc;
+}
+
+/* xsl:import, xsl:include and document(). */
+static xmlDocPtr load_document(const xmlChar *uri, xmlDictPtr dict, int options, void *context, xsltLoadType type) {
+    (void)options;
+    if (fetch((const char *)uri) != 0) {
+        if (type == XSLT_LOAD_DOCUMENT) ((xsltTransformContextPtr)context)->state = XSLT_STATE_ERROR;
+        return NULL;
+    }
+    return read_bytes(current->loaded, current->loaded_len, (const char *)uri, dict, SHEET_OPTIONS);
+}
+
+/* External entities, and xs:include and xs:import of schemas. */
+static xmlParserInputPtr load_entity(const char *uri, const char *id, xmlParserCtxtPtr parser) {
+    xmlParserInputBufferPtr buffer;
+    xmlParserInputPtr input;
+    (void)id;
+    if (uri == NULL || fetch(uri) != 0 || current->loaded_len > INT_MAX) return NULL;
+    buffer = xmlParserInputBufferCreateMem((const char *)current->loaded, (int)current->loaded_len, XML_CHAR_ENCODING_NONE);
+    if (buffer == NULL) return NULL;
+    input = xmlNewIOInputStream(parser, buffer, XML_CHAR_ENCODING_NONE);
+    if (input == NULL) {
+        xmlFreeParserInputBuffer(buffer);
+        return NULL;
+    }
+    input->filename = (const char *)xmlStrdup((const xmlChar *)uri);
+    return input;
+}
+
+/* Reading is a right only of document() on the stylesheet's own parts, which the loader holds in memory. */
+static int may_read(xsltSecurityPrefsPtr prefs, xsltTransformContextPtr context, const char *uri) {
+    (void)prefs;
+    (void)context;
+    return fetch(uri) == 0;
+}
+
+/* ---- set-up and calls ----------------------------------------------------------------------- */
+
+void chy_init(chy_load load) {
+    load_file = load;
+    xmlInitParser();
+    xmlXPathInit();
+    xmlSchemaInitTypes();
+    xsltInit();
+    exsltCommonRegister();
+    exsltStrRegister();
+    exsltDateRegister();
+    exsltMathRegister();
+    exsltSetsRegister();
+    xsltSetLoaderFunc(load_document);
+    xmlSetExternalEntityLoader(load_entity);
+    xsltSetGenericErrorFunc(NULL, on_global_words);
+    xsltSetGenericDebugFunc(NULL, swallow);
+}
+
+/* The structured handlers of libxml2 belong to a thread, so each call sets them anew. */
+chy_call *chy_call_new(void *user) {
+    chy_call *call = xmlMalloc(sizeof *call);
+    if (call == NULL) return NULL;
+    memset(call, 0, sizeof *call);
+    call->user = user;
+    current = call;
+    xmlSetStructuredErrorFunc(call, on_structured);
+    xmlSetGenericErrorFunc(NULL, swallow);
+    return call;
+}
+
+void chy_call_free(chy_call *call) {
+    xmlSetStructuredErrorFunc(NULL, NULL);
+    current = NULL;
+    xmlResetLastError();
+    xmlFree(call->log);
+    xmlFree(call->loaded);
+    xmlFree(call->header_file);
+    xmlFree(call);
+}
+
+int chy_call_put(chy_call *call, const uint8_t *bytes, size_t len) {
+    xmlFree(call->loaded);
+    call->loaded = xmlMalloc(len + 1);
+    if (call->loaded == NULL) return -1;
+    if (len != 0) memcpy(call->loaded, bytes, len);
+    call->loaded_len = len;
+    return 0;
+}
+
+const uint8_t *chy_call_log(const chy_call *call, size_t *len, unsigned long *dropped) {
+    *len = call->log_len;
+    *dropped = call->dropped;
+    return (const uint8_t *)call->log;
+}
+
+/* ---- stylesheets ---------------------------------------------------------------------------- */
+
+xsltStylesheetPtr chy_sheet_compile(chy_call *call, const uint8_t *bytes, size_t len, const char *uri) {
+    xsltStylesheetPtr sheet;
+    xmlDocPtr doc;
+    doc = read_bytes(bytes, len, uri, NULL, SHEET_OPTIONS);
+    if (doc == NULL) return NULL;
+    sheet = xsltParseStylesheetDoc(doc);
+    if (sheet == NULL) {
+        xmlFreeDoc(doc);
+        return NULL;
+    }
+    if (sheet->errors != 0 || call->refused) {
+        xsltFreeStylesheet(sheet);
+        return NULL;
+    }
+    return sheet;
+}
+
+void chy_sheet_free(xsltStylesheetPtr sheet) { xsltFreeStylesheet(sheet); }
+
+const char *chy_sheet_method(xsltStylesheetPtr sheet) {
+    const xmlChar *method;
+    XSLT_GET_IMPORT_PTR(method, sheet, method)
+    return (const char *)method;
+}
+
+const char *chy_sheet_media_type(xsltStylesheetPtr sheet) {
+    const xmlChar *media_type;
+    XSLT_GET_IMPORT_PTR(media_type, sheet, mediaType)
+    return (const char *)media_type;
+}
+
+static xsltSecurityPrefsPtr new_prefs(void) {
+    xsltSecurityPrefsPtr prefs = xsltNewSecurityPrefs();
+    if (prefs == NULL) return NULL;
+    if (xsltSetSecurityPrefs(prefs, XSLT_SECPREF_READ_FILE, may_read) != 0 ||
+        xsltSetSecurityPrefs(prefs, XSLT_SECPREF_WRITE_FILE, xsltSecurityForbid) != 0 ||
+        xsltSetSecurityPrefs(prefs, XSLT_SECPREF_CREATE_DIRECTORY, xsltSecurityForbid) != 0 ||
+        xsltSetSecurityPrefs(prefs, XSLT_SECPREF_READ_NETWORK, xsltSecurityForbid) != 0 ||
+        xsltSetSecurityPrefs(prefs, XSLT_SECPREF_WRITE_NETWORK, xsltSecurityForbid) != 0) {
+        xsltFreeSecurityPrefs(prefs);
+        return NULL;
+    }
+    return prefs;
+}
+
+static xmlDocPtr run(chy_call *call, xsltStylesheetPtr sheet, xmlDocPtr doc, const char **parameters, int depth_max,
+                     unsigned long operations_max) {
+    xmlDocPtr result = NULL;
+    xsltSecurityPrefsPtr prefs = new_prefs();
+    xsltTransformContextPtr context = prefs == NULL ? NULL : xsltNewTransformContext(sheet, doc);
+    if (context != NULL && xsltSetCtxtSecurityPrefs(prefs, context) == 0) {
+        xsltSetTransformErrorFunc(context, call, on_transform_words);
+        context->maxTemplateDepth = depth_max;
+        context->opLimit = operations_max;
+        context->xpathCtxt->opLimit = operations_max;
+        if (xsltQuoteUserParams(context, parameters) == 0)
+            result = xsltApplyStylesheetUser(sheet, doc, NULL, NULL, NULL, context);
+        if (result != NULL && (context->state != XSLT_STATE_OK || call->refused)) {
+            xmlFreeDoc(result);
+            result = NULL;
+        }
+    }
+    if (context != NULL) xsltFreeTransformContext(context);
+    if (prefs != NULL) xsltFreeSecurityPrefs(prefs);
+    return result;
+}
+
+int chy_sheet_transform(chy_call *call, xsltStylesheetPtr sheet, const uint8_t *bytes, size_t len, const char **parameters,
+                        int depth_max, unsigned long operations_max, uint8_t **out, size_t *out_len) {
+    xmlChar *text = NULL;
+    int text_len = 0;
+    int saved;
+    xmlDocPtr result;
+    xmlDocPtr doc;
+    doc = read_bytes(bytes, len, NULL, NULL, INPUT_OPTIONS);
+    if (doc == NULL) return OUTCOME_INPUT;
+    result = run(call, sheet, doc, parameters, depth_max, operations_max);
+    if (result == NULL) {
+        xmlFreeDoc(doc);
+        return OUTCOME_RUN;
+    }
+    saved = xsltSaveResultToString(&text, &text_len, result, sheet);
+    xmlFreeDoc(result);
+    xmlFreeDoc(doc);
+    if (saved != 0 || text_len < 0) {
+        xmlFree(text);
+        return OUTCOME_SAVE;
+    }
+    *out = text;
+    *out_len = (size_t)text_len;
+    return OUTCOME_DONE;
+}
+
+void chy_bytes_free(uint8_t *bytes) { xmlFree(bytes); }
+
+/* ---- schemas -------------------------------------------------------------------------------- */
+
+void chy_schema_free(chy_schema *schema) {
+    xmlSchemaFree(schema->schema);
+    xmlFreeDoc(schema->doc);
+    xmlFree(schema);
+}
+
+chy_schema *chy_schema_compile(chy_call *call, const uint8_t *bytes, size_t len, const char *uri) {
+    xmlSchemaParserCtxtPtr parser;
+    chy_schema *schema = xmlMalloc(sizeof *schema);
+    if (schema == NULL) return NULL;
+    schema->schema = NULL;
+    schema->doc = read_bytes(bytes, len, uri, NULL, SHEET_OPTIONS);
+    parser = schema->doc == NULL ? NULL : xmlSchemaNewDocParserCtxt(schema->doc);
+    if (parser != NULL) {
+        xmlSchemaSetParserStructuredErrors(parser, on_structured, call);
+        schema->schema = xmlSchemaParse(parser);
+        xmlSchemaFreeParserCtxt(parser);
+    }
+    if (schema->schema == NULL || call->refused) {
+        chy_schema_free(schema);
+        return NULL;
+    }
+    return schema;
+}
+
+int chy_schema_validate(chy_call *call, const chy_schema *schema, const uint8_t *bytes, size_t len) {
+    int verdict = -1;
+    xmlSchemaValidCtxtPtr context;
+    xmlDocPtr doc;
+    doc = read_bytes(bytes, len, NULL, NULL, INPUT_OPTIONS);
+    if (doc == NULL) return OUTCOME_INPUT;
+    context = xmlSchemaNewValidCtxt(schema->schema);
+    if (context != NULL) {
+        xmlSchemaSetValidStructuredErrors(context, on_structured, call);
+        verdict = xmlSchemaValidateDoc(context, doc);
+        xmlSchemaFreeValidCtxt(context);
+    }
+    xmlFreeDoc(doc);
+    return verdict == 0 ? OUTCOME_DONE : OUTCOME_INVALID;
+}
+
+/* ---- clock ---------------------------------------------------------------------------------- */
+
+/* Seconds of processor time this process has used. */
+uint64_t chy_cpu_seconds(void) {
+    struct timespec used;
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) != 0) return 0;
+    return (uint64_t)used.tv_sec;
+}

@@ -1,0 +1,24 @@
+//! The XSLT adapter: canonical XML in, the archive's own format out.
+//!
+//! Stylesheets run in worker processes of this same program (`chancery transform-worker`) that have a
+//! memory, processor and wall-clock limit, no files and no network; a crash in the C libraries costs one
+//! document, never the service. The parent side is [`Transformer`]; the frames between the two are
+//! described in `frame.rs`.
+
+mod diagnostic;
+mod error;
+mod ffi;
+mod frame;
+mod modules;
+mod pool;
+mod sandbox;
+mod shipped;
+mod spec;
+mod worker;
+
+pub use diagnostic::Diagnostic;
+pub use error::{Death, TransformError};
+pub use pool::{Transformed, Transformer};
+pub use shipped::Shipped;
+pub use spec::{Limits, OutputMethod, ResolveError, Stylesheet, TransformSpec, resolve};
+pub use worker::{WORKER_COMMAND, worker_main};

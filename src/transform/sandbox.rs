@@ -1,0 +1,66 @@
+//! What a worker takes away from itself: memory without end, files, network, further processes.
+//!
+//! The limits of the process always hold. Landlock is added as far as the kernel has it, and what was
+//! achieved is said in the handshake.
+
+use std::io;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, RestrictionStatus, Ruleset, RulesetAttr as _,
+    RulesetError, RulesetStatus, Scope,
+};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::spec::Limits;
+
+/// Descriptors a worker may have open: the three standard ones, a stylesheet, and a few of the runtime.
+const DESCRIPTORS_MAX: u64 = 24;
+
+/// Sets the limits of this process. To be called before anything is read.
+///
+/// # Errors
+/// When the operating system refuses a limit.
+pub(super) fn limit(limits: &Limits) -> io::Result<()> {
+    for (resource, most) in [
+        (Resource::As, limits.memory),
+        (Resource::Core, 0),
+        (Resource::Fsize, 0),
+        (Resource::Nofile, DESCRIPTORS_MAX),
+    ] {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    Ok(())
+}
+
+/// Gives this process so many seconds of processor time in total; later calls may raise it.
+///
+/// # Errors
+/// When the operating system refuses the limit.
+pub(super) fn limit_processor(total_secs: u64) -> io::Result<()> {
+    Ok(setrlimit(Resource::Cpu, Rlimit { current: Some(total_secs), maximum: None })?)
+}
+
+/// Denies this thread and its children all files, TCP, and new processes. Returns what was achieved, for people.
+///
+/// # Errors
+/// When the operating system refuses a limit.
+pub(super) fn confine() -> io::Result<String> {
+    setrlimit(Resource::Nproc, Rlimit { current: Some(0), maximum: Some(0) })?;
+    let status = deny_everything().map(|status| status.ruleset);
+    Ok(match status {
+        Ok(RulesetStatus::FullyEnforced) => "rlimits and landlock".into(),
+        Ok(RulesetStatus::PartiallyEnforced) => "rlimits and landlock, as far as this kernel has it".into(),
+        Ok(RulesetStatus::NotEnforced) | Err(_) => "rlimits only".into(),
+    })
+}
+
+/// A ruleset that handles every right and grants none.
+fn deny_everything() -> Result<RestrictionStatus, RulesetError> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(ABI::V6))?
+        .handle_access(AccessNet::from_all(ABI::V6))?
+        .scope(Scope::from_all(ABI::V6))?
+        .create()?
+        .restrict_self()
+}

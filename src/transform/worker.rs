@@ -1,0 +1,185 @@
+//! The worker process: compiles one stylesheet, locks itself in, and transforms what it is sent.
+//!
+//! It speaks frames on its standard streams and nothing else. It ends when its input ends, or when its
+//! parent is gone.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd as _;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::diagnostic::{Diagnostic, Log};
+use super::error::{EXIT_BROKEN_FRAME, EXIT_EXHAUSTED};
+use super::ffi::{Fault, Output, Parameters, RunLimits, Schema, Sheet, cpu_seconds, exit_when_exhausted};
+use super::frame::{self, Ready, Reply, Request, Start, Started, Task};
+use super::modules::Modules;
+use super::sandbox;
+use super::spec::{OutputMethod, Stylesheet};
+
+/// The hidden subcommand that makes the program a worker.
+pub const WORKER_COMMAND: &str = "transform-worker";
+
+/// How often a busy worker looks whether its parent still lives.
+const PARENT_CHECK: Duration = Duration::from_secs(1);
+/// Processor time for reading and compiling, in seconds.
+const COMPILE_CPU_SECS: u64 = 60;
+
+/// What a worker works with.
+struct Workshop {
+    sheet: Option<Sheet>,
+    schema: Option<Schema>,
+    parameters: Parameters,
+    run_limits: RunLimits,
+}
+
+/// Runs as a worker until the parent closes the stream.
+pub fn worker_main() -> ExitCode {
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    // A plain file: the standard handle would look for line ends in every document.
+    let answer = match stdout.as_fd().try_clone_to_owned() {
+        Ok(descriptor) => File::from(descriptor),
+        Err(_) => return ExitCode::from(EXIT_BROKEN_FRAME),
+    };
+    match serve(stdin.lock(), answer) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => ExitCode::from(EXIT_EXHAUSTED),
+        Err(_) => ExitCode::from(EXIT_BROKEN_FRAME),
+    }
+}
+
+fn serve(mut requests: impl Read, mut answers: impl Write) -> io::Result<()> {
+    let Some((start, _)) = frame::read::<Start>(&mut requests)? else { return Ok(()) };
+    exit_when_exhausted(EXIT_EXHAUSTED.into());
+    sandbox::limit(&start.limits)?;
+    sandbox::limit_processor(COMPILE_CPU_SECS)?;
+    let mut workshop = match Workshop::open(&start) {
+        Ok(workshop) => workshop,
+        Err(diagnostics) => return frame::write(&mut answers, &Started::Unusable { diagnostics }, &[]),
+    };
+    watch_parent(start.parent)?;
+    let ready = workshop.ready(sandbox::confine()?);
+    frame::write(&mut answers, &Started::Ready(ready), &[])?;
+    while let Some((request, document)) = frame::read::<Request>(&mut requests)? {
+        sandbox::limit_processor(cpu_seconds().saturating_add(request.cpu_secs))?;
+        let (reply, output) = workshop.answer(request.task, document);
+        frame::write(&mut answers, &reply, &output)?;
+    }
+    Ok(())
+}
+
+/// Ends this process soon after its parent died, also in the midst of a transform.
+///
+/// The kernel's own signal for this is tied to the thread that started the worker, which may end long
+/// before the parent does.
+fn watch_parent(parent: u32) -> io::Result<()> {
+    let watch = move || {
+        while rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().get().cast_unsigned() == parent) {
+            thread::sleep(PARENT_CHECK);
+        }
+        std::process::exit(0);
+    };
+    thread::Builder::new().name("watch-parent".into()).stack_size(64 * 1024).spawn(watch)?;
+    Ok(())
+}
+
+impl Workshop {
+    fn open(start: &Start) -> Result<Self, Vec<Diagnostic>> {
+        let parameters = Parameters::new(&start.parameters)
+            .map_err(|name| vec![Diagnostic::new(format!("parameter {name} holds a NUL character"))])?;
+        let sheet = match &start.stylesheet {
+            None => None,
+            Some(Stylesheet::Shipped(shipped)) => Some(Modules::carried(shipped.files())),
+            Some(Stylesheet::File(path)) => Some(Modules::open(path).map_err(|error| unreadable(path, &error))?),
+        };
+        let schema = match &start.schema {
+            None => None,
+            Some(path) => Some(Modules::open(path).map_err(|error| unreadable(path, &error))?),
+        };
+        let sheet = sheet.map(Sheet::compile).transpose().map_err(|log| reasons(log, "stylesheet"))?;
+        let schema = schema.map(Schema::compile).transpose().map_err(|log| reasons(log, "schema"))?;
+        let method = sheet.as_ref().map_or(OutputMethod::Xml, method_of);
+        if schema.is_some() && method != OutputMethod::Xml {
+            return Err(vec![Diagnostic::new("a schema can check XML only, but the stylesheet writes another method")]);
+        }
+        let run_limits =
+            RunLimits { depth_max: start.limits.depth_max, operations_max: start.limits.operations_max };
+        Ok(Self { sheet, schema, parameters, run_limits })
+    }
+
+    fn ready(&self, sandbox: String) -> Ready {
+        let mut hasher = Sha256::new();
+        for modules in self.sheet.iter().map(Sheet::modules).chain(self.schema.iter().map(Schema::modules)) {
+            modules.digest_into(&mut hasher);
+        }
+        Ready {
+            method: self.sheet.as_ref().map_or(OutputMethod::Xml, method_of),
+            media_type: self.sheet.as_ref().and_then(Sheet::media_type),
+            sandbox,
+            digest: hex::encode(hasher.finalize()),
+        }
+    }
+
+    fn answer(&mut self, task: Task, document: Vec<u8>) -> (Reply, Vec<u8>) {
+        let done = match task {
+            Task::Transform => self.transform(document),
+            Task::Validate => {
+                self.validate(&document).map(|()| Output { bytes: Vec::new(), log: Log::default() })
+            }
+        };
+        match done {
+            Ok(Output { bytes, log }) => (Reply::Done { messages: log.messages, dropped: log.dropped }, bytes),
+            Err(fault) => (refusal(fault), Vec::new()),
+        }
+    }
+
+    fn transform(&mut self, document: Vec<u8>) -> Result<Output, Fault> {
+        let Some(sheet) = &mut self.sheet else {
+            self.validate(&document)?;
+            return Ok(Output { bytes: document, log: Log::default() });
+        };
+        let output = sheet.transform(&document, &self.parameters, self.run_limits)?;
+        drop(document);
+        // An output that is not XML at all is the stylesheet's fault too.
+        self.validate(&output.bytes).map_err(|fault| match fault {
+            Fault::Input(log) | Fault::Run(log) | Fault::Invalid(log) => Fault::Invalid(log),
+        })?;
+        Ok(output)
+    }
+
+    fn validate(&mut self, document: &[u8]) -> Result<(), Fault> {
+        self.schema.as_mut().map_or(Ok(()), |schema| schema.validate(document))
+    }
+}
+
+fn method_of(sheet: &Sheet) -> OutputMethod {
+    OutputMethod::of_name(sheet.method().as_deref())
+}
+
+fn refusal(fault: Fault) -> Reply {
+    match fault {
+        Fault::Input(log) => Reply::Input { diagnostics: log.diagnostics },
+        Fault::Invalid(log) => Reply::Invalid { diagnostics: log.diagnostics },
+        Fault::Run(mut log) => {
+            if log.diagnostics.is_empty() {
+                let words = log.messages.last().map_or("without a word", String::as_str);
+                log.diagnostics.push(Diagnostic::new(format!("it stopped itself: {words}")));
+            }
+            Reply::Failed { diagnostics: log.diagnostics, messages: log.messages }
+        }
+    }
+}
+
+fn reasons(log: Log, what: &str) -> Vec<Diagnostic> {
+    if log.diagnostics.is_empty() {
+        return vec![Diagnostic::new(format!("the {what} cannot be compiled"))];
+    }
+    log.diagnostics
+}
+
+fn unreadable(path: &std::path::Path, error: &io::Error) -> Vec<Diagnostic> {
+    vec![Diagnostic::new(format!("cannot read {}: {error}", path.display()))]
+}
