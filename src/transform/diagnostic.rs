@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn values_do_not_reach_operators() {
-        let text = "Element 'Message', attribute 'id': 'the secret': x' is not a valid value of the atomic type 'xs:int'.";
+        let text =
+            "Element 'Message', attribute 'id': 'the secret': x' is not a valid value of the atomic type 'xs:int'.";
         let shown = for_operators(1824, text);
         assert_eq!(shown, "Element 'Message', attribute 'id': its value is not allowed (rule 1824)");
         let order = "Element 'Messages': This element is not expected. Expected is ( Channel ).";

@@ -149,9 +149,7 @@ impl Worker {
         let (started, _) = worker.exchange(&start, &[], limit, spec.limits.memory).await?;
         match started {
             Started::Ready(ready) => Ok((worker, ready)),
-            Started::Unusable { diagnostics } => {
-                Err(TransformError::Unusable { name: spec.name.clone(), diagnostics })
-            }
+            Started::Unusable { diagnostics } => Err(TransformError::Unusable { name: spec.name.clone(), diagnostics }),
         }
     }
 

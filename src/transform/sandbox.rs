@@ -9,27 +9,28 @@ use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, RestrictionStatus, Ruleset, RulesetAttr as _,
     RulesetError, RulesetStatus, Scope,
 };
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::spec::Limits;
 
 /// Descriptors a worker may have open: the three standard ones, a stylesheet, and a few of the runtime.
 const DESCRIPTORS_MAX: u64 = 24;
+/// Stack, in bytes: about three kilobytes for each level of the default nesting, of which libxslt takes one.
+const STACK: u64 = 64 << 20;
 
 /// Sets the limits of this process. To be called before anything is read.
 ///
 /// # Errors
 /// When the operating system refuses a limit.
 pub(super) fn limit(limits: &Limits) -> io::Result<()> {
-    for (resource, most) in [
-        (Resource::As, limits.memory),
-        (Resource::Core, 0),
-        (Resource::Fsize, 0),
-        (Resource::Nofile, DESCRIPTORS_MAX),
-    ] {
+    for (resource, most) in
+        [(Resource::As, limits.memory), (Resource::Core, 0), (Resource::Fsize, 0), (Resource::Nofile, DESCRIPTORS_MAX)]
+    {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
-    Ok(())
+    let hard = getrlimit(Resource::Stack).maximum;
+    let stack = Rlimit { current: Some(hard.map_or(STACK, |hard| hard.min(STACK))), maximum: hard };
+    Ok(setrlimit(Resource::Stack, stack)?)
 }
 
 /// Gives this process so many seconds of processor time in total; later calls may raise it.

@@ -47,7 +47,7 @@ pub struct Limits {
     pub time: Duration,
     /// Wall-clock time added for each mebibyte of input, begun ones included.
     pub time_per_mebibyte: Duration,
-    /// Deepest nesting of templates.
+    /// Deepest nesting of instructions; a template that calls itself takes about three for each call.
     pub depth_max: u32,
     /// Most steps of templates, and most steps of XPath, in one transform.
     pub operations_max: u64,
@@ -107,7 +107,7 @@ impl Default for Limits {
             memory: 2 << 30,
             time: Duration::from_secs(60),
             time_per_mebibyte: Duration::from_secs(2),
-            depth_max: 3000,
+            depth_max: 20_000,
             operations_max: 2_000_000_000,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
         }
@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn time_grows_with_the_document() {
-        let limits = Limits { time: Duration::from_secs(10), time_per_mebibyte: Duration::from_secs(2), ..Limits::default() };
+        let limits =
+            Limits { time: Duration::from_secs(10), time_per_mebibyte: Duration::from_secs(2), ..Limits::default() };
         assert_eq!(limits.time_for(0), Duration::from_secs(10));
         assert_eq!(limits.time_for(1), Duration::from_secs(12));
         assert_eq!(limits.time_for(3 << 20), Duration::from_secs(16));

@@ -105,8 +105,7 @@ impl Workshop {
         if schema.is_some() && method != OutputMethod::Xml {
             return Err(vec![Diagnostic::new("a schema can check XML only, but the stylesheet writes another method")]);
         }
-        let run_limits =
-            RunLimits { depth_max: start.limits.depth_max, operations_max: start.limits.operations_max };
+        let run_limits = RunLimits { depth_max: start.limits.depth_max, operations_max: start.limits.operations_max };
         Ok(Self { sheet, schema, parameters, run_limits })
     }
 
@@ -126,9 +125,7 @@ impl Workshop {
     fn answer(&mut self, task: Task, document: Vec<u8>) -> (Reply, Vec<u8>) {
         let done = match task {
             Task::Transform => self.transform(document),
-            Task::Validate => {
-                self.validate(&document).map(|()| Output { bytes: Vec::new(), log: Log::default() })
-            }
+            Task::Validate => self.validate(&document).map(|()| Output { bytes: Vec::new(), log: Log::default() }),
         };
         match done {
             Ok(Output { bytes, log }) => (Reply::Done { messages: log.messages, dropped: log.dropped }, bytes),

@@ -179,9 +179,8 @@ impl Schema {
     pub(in crate::transform) fn validate(&mut self, document: &[u8]) -> Result<(), Fault> {
         let call = Call::begin(&mut self.modules);
         // SAFETY: the schema is alive and `document` outlives the call.
-        let code = unsafe {
-            raw::chy_schema_validate(call.raw(), self.raw.as_ptr(), document.as_ptr(), document.len())
-        };
+        let code =
+            unsafe { raw::chy_schema_validate(call.raw(), self.raw.as_ptr(), document.as_ptr(), document.len()) };
         call.check_code(code)
     }
 }

@@ -212,6 +212,7 @@ static void refuse_doctype(void *user, const xmlChar *name, const xmlChar *exter
         current->refused = 1;
         record(current, 'E', 0, NULL, xmlSAX2GetLineNumber(parser), "a document type declaration is not allowed here");
     }
+    parser->wellFormed = 0;
     xmlStopParser(parser);
 }
 
@@ -384,6 +385,8 @@ static xmlDocPtr run(chy_call *call, xsltStylesheetPtr sheet, xmlDocPtr doc, con
     if (context != NULL && xsltSetCtxtSecurityPrefs(prefs, context) == 0) {
         xsltSetTransformErrorFunc(context, call, on_transform_words);
         context->maxTemplateDepth = depth_max;
+        /* libxslt's own proportion of nested variables to nested templates. */
+        context->maxTemplateVars = depth_max > INT_MAX / 5 ? INT_MAX : depth_max * 5;
         context->opLimit = operations_max;
         context->xpathCtxt->opLimit = operations_max;
         if (xsltQuoteUserParams(context, parameters) == 0)
