@@ -2,8 +2,9 @@
 //! happens to those that try.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test should panic")]
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chancery::transform::{Death, OutputMethod, Shipped, Stylesheet, TransformError, TransformSpec, Transformer};
@@ -658,4 +659,81 @@ async fn an_old_stylesheet_sees_no_difference_between_full_and_old_layout() {
     ] {
         assert!(full.contains(found), "{found}");
     }
+}
+
+// ---- the worker by itself -----------------------------------------------------------------------
+
+/// A worker spoken to by hand, in the frames that `src/transform/frame.rs` describes.
+struct RawWorker(std::process::Child);
+
+impl RawWorker {
+    fn start(stylesheet: &Path, parent: u32) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_chancery"))
+            .arg(chancery::transform::WORKER_COMMAND)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut worker = Self(child);
+        let start = serde_json::json!({
+            "stylesheet": {"file": stylesheet}, "schema": null, "parameters": {}, "parent": parent,
+            "limits": chancery::transform::Limits::default(),
+        });
+        worker.send(&start, b"");
+        assert!(worker.receive().contains("ready"));
+        worker
+    }
+
+    fn send(&mut self, head: &serde_json::Value, body: &[u8]) {
+        let head = head.to_string();
+        let mut frame = (head.len() as u32).to_le_bytes().to_vec();
+        frame.extend((body.len() as u64).to_le_bytes());
+        frame.extend(head.as_bytes());
+        frame.extend(body);
+        self.0.stdin.as_mut().unwrap().write_all(&frame).unwrap();
+    }
+
+    /// The head of the next answer.
+    fn receive(&mut self) -> String {
+        let answers = self.0.stdout.as_mut().unwrap();
+        let mut lengths = [0; 12];
+        answers.read_exact(&mut lengths).unwrap();
+        let mut head = vec![0; u32::from_le_bytes(lengths[..4].try_into().unwrap()) as usize];
+        answers.read_exact(&mut head).unwrap();
+        String::from_utf8(head).unwrap()
+    }
+
+    fn end(mut self) -> std::process::ExitStatus {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap()
+    }
+}
+
+#[test]
+fn a_worker_ends_when_its_processor_time_is_used_up() {
+    let sheet = Sheet::new(SLOW);
+    let mut worker = RawWorker::start(&sheet.folder.path().join("sheet.xsl"), std::process::id());
+    worker.send(&serde_json::json!({"task": "transform", "cpu_secs": 1}), b"<slow/>");
+    assert_eq!(Death::from(worker.end()), Death::ProcessorTime);
+}
+
+#[test]
+fn a_busy_worker_ends_when_its_parent_is_gone() {
+    let sheet = Sheet::new(SLOW);
+    let mut worker = RawWorker::start(&sheet.folder.path().join("sheet.xsl"), std::process::id() + 1);
+    let began = Instant::now();
+    worker.send(&serde_json::json!({"task": "transform", "cpu_secs": 60}), b"<slow/>");
+    assert!(worker.0.wait().unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_worker_ends_with_its_input_and_refuses_what_is_no_frame() {
+    let sheet = Sheet::new(SLOW);
+    let path = sheet.folder.path().join("sheet.xsl");
+    assert!(RawWorker::start(&path, std::process::id()).end().success());
+
+    let mut worker = RawWorker::start(&path, std::process::id());
+    worker.send(&serde_json::json!({"task": "dance"}), b"<a/>");
+    assert_eq!(worker.end().code(), Some(76));
 }

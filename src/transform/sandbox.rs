@@ -65,3 +65,30 @@ fn deny_everything() -> Result<RestrictionStatus, RulesetError> {
         .create()?
         .restrict_self()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+    use std::fs::File;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// In a thread, because Landlock binds the thread that asks for it.
+    #[test]
+    fn landlock_denies_files_and_tcp_where_the_kernel_has_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let confined = std::thread::spawn(move || {
+            let status = deny_everything().unwrap().ruleset;
+            (status, File::open("/etc/passwd").is_ok(), TcpStream::connect(address).is_ok())
+        });
+        let (status, reads, connects) = confined.join().unwrap();
+        match status {
+            RulesetStatus::FullyEnforced => assert_eq!((reads, connects), (false, false)),
+            // Kernels before 6.7 know no rule for TCP.
+            RulesetStatus::PartiallyEnforced => assert!(!reads),
+            RulesetStatus::NotEnforced => assert!(reads && connects),
+        }
+    }
+}

@@ -14,7 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::diagnostic::{Diagnostic, Log};
 use super::error::{EXIT_BROKEN_FRAME, EXIT_EXHAUSTED};
-use super::ffi::{Fault, Output, Parameters, RunLimits, Schema, Sheet, cpu_seconds, exit_when_exhausted};
+use super::ffi::{
+    Fault, Output, Parameters, RunLimits, Schema, Sheet, cpu_seconds, exit_when_exhausted, release_memory,
+};
 use super::frame::{self, Ready, Reply, Request, Start, Started, Task};
 use super::modules::Modules;
 use super::sandbox;
@@ -27,6 +29,9 @@ pub const WORKER_COMMAND: &str = "transform-worker";
 const PARENT_CHECK: Duration = Duration::from_secs(1);
 /// Processor time for reading and compiling, in seconds.
 const COMPILE_CPU_SECS: u64 = 60;
+
+/// From this size on, a document's memory is returned at once: an idle worker should not hold it.
+const LARGE_DOCUMENT: usize = 1 << 20;
 
 /// What a worker works with.
 struct Workshop {
@@ -65,8 +70,13 @@ fn serve(mut requests: impl Read, mut answers: impl Write) -> io::Result<()> {
     frame::write(&mut answers, &Started::Ready(ready), &[])?;
     while let Some((request, document)) = frame::read::<Request>(&mut requests)? {
         sandbox::limit_processor(cpu_seconds().saturating_add(request.cpu_secs))?;
+        let large = document.len() >= LARGE_DOCUMENT;
         let (reply, output) = workshop.answer(request.task, document);
         frame::write(&mut answers, &reply, &output)?;
+        drop(output);
+        if large {
+            release_memory();
+        }
     }
     Ok(())
 }

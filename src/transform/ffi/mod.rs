@@ -9,4 +9,6 @@ mod safe;
 #[cfg(test)]
 mod tests;
 
-pub(super) use safe::{Fault, Output, Parameters, RunLimits, Schema, Sheet, cpu_seconds, exit_when_exhausted};
+pub(super) use safe::{
+    Fault, Output, Parameters, RunLimits, Schema, Sheet, cpu_seconds, exit_when_exhausted, release_memory,
+};

@@ -1,6 +1,6 @@
 //! Declarations of `shim.c`, one to one. The types are opaque: no layout of a C structure is known here.
 
-use std::ffi::{c_char, c_int, c_ulong, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::marker::{PhantomData, PhantomPinned};
 
 macro_rules! opaque {
@@ -30,12 +30,13 @@ pub(super) type Load = unsafe extern "C" fn(user: *mut c_void, call: *mut Call, 
 
 unsafe extern "C" {
     pub(super) fn chy_exit_when_exhausted(code: c_int) -> c_int;
+    pub(super) fn chy_release_memory();
     pub(super) fn chy_init(load: Load);
 
     pub(super) fn chy_call_new(user: *mut c_void) -> *mut Call;
     pub(super) fn chy_call_free(call: *mut Call);
     pub(super) fn chy_call_put(call: *mut Call, bytes: *const u8, len: usize) -> c_int;
-    pub(super) fn chy_call_log(call: *const Call, len: *mut usize, dropped: *mut c_ulong) -> *const u8;
+    pub(super) fn chy_call_log(call: *const Call, len: *mut usize, dropped: *mut u64) -> *const u8;
 
     pub(super) fn chy_sheet_compile(call: *mut Call, bytes: *const u8, len: usize, uri: *const c_char) -> *mut Sheet;
     pub(super) fn chy_sheet_free(sheet: *mut Sheet);
@@ -48,7 +49,7 @@ unsafe extern "C" {
         len: usize,
         parameters: *mut *const c_char,
         depth_max: c_int,
-        operations_max: c_ulong,
+        operations_max: u64,
         out: *mut *mut u8,
         out_len: *mut usize,
     ) -> c_int;

@@ -5,7 +5,7 @@
 //! within the lock there is one thread only, and no pointer is used outside it.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
@@ -77,6 +77,12 @@ pub(in crate::transform) fn exit_when_exhausted(code: i32) {
     }
 }
 
+/// Returns freed memory to the system.
+pub(in crate::transform) fn release_memory() {
+    // SAFETY: asks the allocator, which locks itself.
+    unsafe { raw::chy_release_memory() };
+}
+
 /// Whole seconds of processor time that this process has used.
 pub(in crate::transform) fn cpu_seconds() -> u64 {
     // SAFETY: reads a clock; no memory of ours is involved.
@@ -139,7 +145,7 @@ impl Sheet {
                 input.len(),
                 pointers.as_mut_ptr(),
                 c_int::try_from(limits.depth_max).unwrap_or(c_int::MAX),
-                limits.operations_max as c_ulong,
+                limits.operations_max,
                 &raw mut out,
                 &raw mut out_len,
             )
@@ -274,7 +280,7 @@ impl<'a> Call<'a> {
             let bytes = raw::chy_call_log(self.raw(), &raw mut len, &raw mut dropped);
             if bytes.is_null() { Vec::new() } else { std::slice::from_raw_parts(bytes, len).to_vec() }
         };
-        Log::read(&records, u64::from(dropped))
+        Log::read(&records, dropped)
     }
 }
 

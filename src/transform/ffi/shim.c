@@ -7,6 +7,7 @@
  * lock, with that call made current by chy_call_new. safe.rs owns the lock.
  */
 #include <limits.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -54,7 +55,7 @@ struct chy_call {
     char *log;
     size_t log_len;
     size_t log_cap;
-    unsigned long dropped;
+    uint64_t dropped;
     uint8_t *loaded;
     size_t loaded_len;
     int header;
@@ -89,6 +90,13 @@ static void *checked_realloc(void *old, size_t size) {
 static char *checked_strdup(const char *text) {
     size_t size = strlen(text) + 1;
     return memcpy(checked_malloc(size), text, size);
+}
+
+/* Returns freed memory to the system; a tree of many small blocks would stay with the process otherwise. */
+void chy_release_memory(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 int chy_exit_when_exhausted(int code) {
@@ -324,7 +332,7 @@ int chy_call_put(chy_call *call, const uint8_t *bytes, size_t len) {
     return 0;
 }
 
-const uint8_t *chy_call_log(const chy_call *call, size_t *len, unsigned long *dropped) {
+const uint8_t *chy_call_log(const chy_call *call, size_t *len, uint64_t *dropped) {
     *len = call->log_len;
     *dropped = call->dropped;
     return (const uint8_t *)call->log;
@@ -378,7 +386,7 @@ static xsltSecurityPrefsPtr new_prefs(void) {
 }
 
 static xmlDocPtr run(chy_call *call, xsltStylesheetPtr sheet, xmlDocPtr doc, const char **parameters, int depth_max,
-                     unsigned long operations_max) {
+                     uint64_t operations_max) {
     xmlDocPtr result = NULL;
     xsltSecurityPrefsPtr prefs = new_prefs();
     xsltTransformContextPtr context = prefs == NULL ? NULL : xsltNewTransformContext(sheet, doc);
@@ -402,7 +410,7 @@ static xmlDocPtr run(chy_call *call, xsltStylesheetPtr sheet, xmlDocPtr doc, con
 }
 
 int chy_sheet_transform(chy_call *call, xsltStylesheetPtr sheet, const uint8_t *bytes, size_t len, const char **parameters,
-                        int depth_max, unsigned long operations_max, uint8_t **out, size_t *out_len) {
+                        int depth_max, uint64_t operations_max, uint8_t **out, size_t *out_len) {
     xmlChar *text = NULL;
     int text_len = 0;
     int saved;
