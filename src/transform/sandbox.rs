@@ -26,11 +26,9 @@ pub(super) fn limit(limits: &Limits) -> io::Result<()> {
     for (resource, most) in
         [(Resource::As, limits.memory), (Resource::Core, 0), (Resource::Fsize, 0), (Resource::Nofile, DESCRIPTORS_MAX)]
     {
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+        lower(resource, most)?;
     }
-    let hard = getrlimit(Resource::Stack).maximum;
-    let stack = Rlimit { current: Some(hard.map_or(STACK, |hard| hard.min(STACK))), maximum: hard };
-    Ok(setrlimit(Resource::Stack, stack)?)
+    set_current(Resource::Stack, STACK)
 }
 
 /// Gives this process so many seconds of processor time in total; later calls may raise it.
@@ -38,7 +36,7 @@ pub(super) fn limit(limits: &Limits) -> io::Result<()> {
 /// # Errors
 /// When the operating system refuses the limit.
 pub(super) fn limit_processor(total_secs: u64) -> io::Result<()> {
-    Ok(setrlimit(Resource::Cpu, Rlimit { current: Some(total_secs), maximum: None })?)
+    set_current(Resource::Cpu, total_secs)
 }
 
 /// Denies this thread and its children all files, TCP, and new processes. Returns what was achieved, for people.
@@ -46,13 +44,26 @@ pub(super) fn limit_processor(total_secs: u64) -> io::Result<()> {
 /// # Errors
 /// When the operating system refuses a limit.
 pub(super) fn confine() -> io::Result<String> {
-    setrlimit(Resource::Nproc, Rlimit { current: Some(0), maximum: Some(0) })?;
+    lower(Resource::Nproc, 0)?;
     let status = deny_everything().map(|status| status.ruleset);
     Ok(match status {
         Ok(RulesetStatus::FullyEnforced) => "rlimits and landlock".into(),
         Ok(RulesetStatus::PartiallyEnforced) => "rlimits and landlock, as far as this kernel has it".into(),
         Ok(RulesetStatus::NotEnforced) | Err(_) => "rlimits only".into(),
     })
+}
+
+/// Sets a limit for good. One that is lower already stays: only a privileged process may raise it.
+fn lower(resource: Resource, most: u64) -> io::Result<()> {
+    let most = Some(getrlimit(resource).maximum.map_or(most, |hard| hard.min(most)));
+    Ok(setrlimit(resource, Rlimit { current: most, maximum: most })?)
+}
+
+/// Sets a limit within what this process may have at most.
+fn set_current(resource: Resource, wanted: u64) -> io::Result<()> {
+    let maximum = getrlimit(resource).maximum;
+    let current = Some(maximum.map_or(wanted, |hard| hard.min(wanted)));
+    Ok(setrlimit(resource, Rlimit { current, maximum })?)
 }
 
 /// A ruleset that handles every right and grants none.

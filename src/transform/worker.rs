@@ -71,7 +71,7 @@ fn serve(mut requests: impl Read, mut answers: impl Write) -> io::Result<()> {
     while let Some((request, document)) = frame::read::<Request>(&mut requests)? {
         sandbox::limit_processor(cpu_seconds().saturating_add(request.cpu_secs))?;
         let large = document.len() >= LARGE_DOCUMENT;
-        let (reply, output) = workshop.answer(request.task, document);
+        let (reply, output) = workshop.answer(request.task, document)?;
         frame::write(&mut answers, &reply, &output)?;
         drop(output);
         if large {
@@ -132,15 +132,21 @@ impl Workshop {
         }
     }
 
-    fn answer(&mut self, task: Task, document: Vec<u8>) -> (Reply, Vec<u8>) {
+    /// # Errors
+    /// `OutOfMemory`, after which the worker is of no use.
+    fn answer(&mut self, task: Task, document: Vec<u8>) -> io::Result<(Reply, Vec<u8>)> {
         let done = match task {
             Task::Transform => self.transform(document),
             Task::Validate => self.validate(&document).map(|()| Output { bytes: Vec::new(), log: Log::default() }),
         };
-        match done {
+        let (reply, bytes) = match done {
             Ok(Output { bytes, log }) => (Reply::Done { messages: log.messages, dropped: log.dropped }, bytes),
-            Err(fault) => (refusal(fault), Vec::new()),
-        }
+            Err(Fault::Input(log)) => (Reply::Input { diagnostics: log.diagnostics }, Vec::new()),
+            Err(Fault::Invalid(log)) => (Reply::Invalid { diagnostics: log.diagnostics }, Vec::new()),
+            Err(Fault::Run(log)) => (failure(log), Vec::new()),
+            Err(Fault::Exhausted) => return Err(io::ErrorKind::OutOfMemory.into()),
+        };
+        Ok((reply, bytes))
     }
 
     fn transform(&mut self, document: Vec<u8>) -> Result<Output, Fault> {
@@ -152,7 +158,8 @@ impl Workshop {
         drop(document);
         // An output that is not XML at all is the stylesheet's fault too.
         self.validate(&output.bytes).map_err(|fault| match fault {
-            Fault::Input(log) | Fault::Run(log) | Fault::Invalid(log) => Fault::Invalid(log),
+            Fault::Input(log) => Fault::Invalid(log),
+            other => other,
         })?;
         Ok(output)
     }
@@ -166,18 +173,12 @@ fn method_of(sheet: &Sheet) -> OutputMethod {
     OutputMethod::of_name(sheet.method().as_deref())
 }
 
-fn refusal(fault: Fault) -> Reply {
-    match fault {
-        Fault::Input(log) => Reply::Input { diagnostics: log.diagnostics },
-        Fault::Invalid(log) => Reply::Invalid { diagnostics: log.diagnostics },
-        Fault::Run(mut log) => {
-            if log.diagnostics.is_empty() {
-                let words = log.messages.last().map_or("without a word", String::as_str);
-                log.diagnostics.push(Diagnostic::new(format!("it stopped itself: {words}")));
-            }
-            Reply::Failed { diagnostics: log.diagnostics, messages: log.messages }
-        }
+fn failure(mut log: Log) -> Reply {
+    if log.diagnostics.is_empty() {
+        let words = log.messages.last().map_or("without a word", String::as_str);
+        log.diagnostics.push(Diagnostic::new(format!("it stopped itself: {words}")));
     }
+    Reply::Failed { diagnostics: log.diagnostics, messages: log.messages }
 }
 
 fn reasons(log: Log, what: &str) -> Vec<Diagnostic> {

@@ -63,6 +63,8 @@ pub(in crate::transform) enum Fault {
     Run(Log),
     /// The document does not follow the schema.
     Invalid(Log),
+    /// There is no memory for the result.
+    Exhausted,
 }
 
 /// Ends the process with this code when an allocation of the C libraries fails.
@@ -152,7 +154,7 @@ impl Sheet {
         };
         call.check_code(code)?;
         // SAFETY: on success the shim hands over `out_len` bytes at `out`, or a null pointer for none.
-        let bytes = unsafe { take_bytes(out, out_len) };
+        let bytes = unsafe { take_bytes(out, out_len) }.ok_or(Fault::Exhausted)?;
         Ok(Output { bytes, log: call.log() })
     }
 }
@@ -320,16 +322,22 @@ unsafe fn copy_text(text: *const c_char) -> Option<String> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }
 
+/// The bytes as ours; `None` when there is no memory for them.
+///
 /// # Safety
 /// `bytes` is null, or points to `len` bytes that the shim allocated and gave up.
-unsafe fn take_bytes(bytes: *mut u8, len: usize) -> Vec<u8> {
+unsafe fn take_bytes(bytes: *mut u8, len: usize) -> Option<Vec<u8>> {
     if bytes.is_null() {
-        return Vec::new();
+        return Some(Vec::new());
     }
+    let mut copy = Vec::new();
+    let reserved = copy.try_reserve_exact(len);
     // SAFETY: the caller vouches for it; the bytes are copied before they are freed.
     unsafe {
-        let copy = std::slice::from_raw_parts(bytes, len).to_vec();
+        if reserved.is_ok() {
+            copy.extend_from_slice(std::slice::from_raw_parts(bytes, len));
+        }
         raw::chy_bytes_free(bytes);
-        copy
     }
+    reserved.ok().map(|()| copy)
 }
