@@ -78,10 +78,12 @@ impl Modules {
         self.folder = None;
     }
 
-    /// SHA-256 over the names and bytes of all files.
+    /// Hashes the names and bytes of all files; names count from the main file's folder, wherever that lies.
     pub(super) fn digest_into(&self, hasher: &mut Sha256) {
+        let folder = self.main.parent().unwrap_or(&self.main);
         for (path, bytes) in &self.files {
-            for part in [path.as_os_str().as_bytes(), bytes] {
+            let name = path.strip_prefix(folder).unwrap_or(path);
+            for part in [name.as_os_str().as_bytes(), bytes] {
                 hasher.update((part.len() as u64).to_le_bytes());
                 hasher.update(part);
             }

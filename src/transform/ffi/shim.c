@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <libexslt/exslt.h>
+#include <libxml/SAX2.h>
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
 #include <libxml/xmlerror.h>
@@ -42,6 +43,12 @@
 #define INPUT_OPTIONS (XML_PARSE_NONET | XML_PARSE_HUGE | XML_PARSE_COMPACT | XML_PARSE_BIG_LINES)
 /* A stylesheet may name characters by entities of its own; external ones are refused by the loader. */
 #define SHEET_OPTIONS (XML_PARSE_NONET | XML_PARSE_NOENT | XML_PARSE_NOCDATA | XML_PARSE_BIG_LINES)
+
+#if LIBXML_VERSION >= 21200
+typedef const xmlError *error_ptr;
+#else
+typedef xmlErrorPtr error_ptr;
+#endif
 
 enum { OUTCOME_DONE = 0, OUTCOME_INPUT = 1, OUTCOME_RUN = 2, OUTCOME_SAVE = 3, OUTCOME_INVALID = 4 };
 
@@ -135,7 +142,7 @@ static void record(chy_call *call, char kind, int code, const char *file, int li
     append(call, (char[]){RECORD}, 1);
 }
 
-static void on_structured(void *user, xmlErrorPtr error) {
+static void on_structured(void *user, error_ptr error) {
     chy_call *call = user;
     if (call == NULL || error == NULL) return;
     record(call, error->level == XML_ERR_WARNING ? 'W' : 'E', error->code, error->file, error->line,
