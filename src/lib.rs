@@ -10,6 +10,7 @@ pub mod config;
 pub mod errors;
 pub mod model;
 pub mod pickup;
+pub mod simulate;
 pub mod staging;
 pub mod support;
 pub mod vault;
