@@ -87,10 +87,10 @@ pub(crate) fn files_below(root: &Path) -> Outcome<Vec<Entry>> {
     Ok(found)
 }
 
-/// Whether a name is that of a finished file: temporary ones begin with a dot or end in `.tmp`.
+/// Whether a name is that of a finished file: temporary ones begin with a dot or end in `_inprogress`.
 fn complete(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    !name.starts_with('.') && !name.ends_with(".tmp")
+    !name.starts_with('.') && !name.ends_with("_inprogress")
 }
 
 /// Whether a file is an adapter's output and no attachment.

@@ -170,7 +170,7 @@ fn acts(root: &Path) -> Outcome<u64> {
         loop {
             match reader.read_event()? {
                 Event::Eof => break,
-                Event::Start(element) => {
+                Event::Start(element) | Event::Empty(element) => {
                     let name = element.local_name();
                     acts += u64::from(matches!(name.as_ref(), "Message" | "FileTransferEnded"));
                     is_update_type = name.as_ref() == "UpdatedType";

@@ -50,12 +50,16 @@ fn tree(root: &str, entries: &[Entry]) {
         let more = (outputs.len() + others.len()).saturating_sub(FILES_SHOWN);
         let attachments_shown = others.len().min(2);
         let shown = outputs.iter().take(FILES_SHOWN - attachments_shown).chain(others.iter().take(attachments_shown));
-        for entry in shown {
-            let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
-            println!("│   ├── {:>9}  {name}", entry.size);
-        }
-        if more > 0 {
-            println!("│   └── … and {more} more");
+        let mut lines: Vec<_> = shown
+            .map(|entry| {
+                let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
+                format!("{name}  {} B", entry.size)
+            })
+            .collect();
+        lines.extend((more > 0).then(|| format!("… and {more} more")));
+        for (number, line) in lines.iter().enumerate() {
+            let branch = if number + 1 == lines.len() { "└──" } else { "├──" };
+            println!("│   {branch} {line}");
         }
     }
 }
