@@ -11,10 +11,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use crate::model::{Kind, Ticks};
+use crate::model::Ticks;
 
+mod arrival;
+mod errors;
+mod keys;
+mod open;
+mod postgres;
 mod rows;
+mod sqlite;
+mod steps;
+#[cfg(test)]
+mod suite;
 
+pub use open::open;
 pub use rows::*;
 
 /// Staging's answer when it could not do what was asked.
@@ -190,9 +200,4 @@ pub trait WriteStaging: ReadStaging + StageEvents {
 
     /// Records what a person did.
     async fn record_act(&self, act: &NewAct) -> Result<()>;
-}
-
-/// The kind codes of events that carry files, for SQL.
-pub(crate) fn file_kinds() -> [i16; 2] {
-    [Kind::FileUploaded.code(), Kind::FileDownloaded.code()]
 }

@@ -1,0 +1,86 @@
+//! Opens the store that the configuration names. The only place that reads the database password, and it
+//! never repeats it in an error.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::keys::broken;
+use super::{Result, Staging, StagingError, postgres, sqlite};
+use crate::config::{Config, StagingSection, Store};
+use crate::support::durable::create_dir;
+
+/// Opens staging as configured: creates what is missing, and brings the tables up to date.
+///
+/// # Errors
+/// [`StagingError::Unavailable`] when the database does not answer; [`StagingError::Broken`] when it
+/// comes from a later version, or its address or password cannot be read.
+pub async fn open(config: &Config) -> Result<Staging> {
+    let section = &config.staging;
+    match section.store {
+        Store::Sqlite => {
+            let path = config.sqlite_path();
+            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                create_dir(parent).map_err(|error| unavailable(&error, &error.source))?;
+            }
+            Ok(Arc::new(sqlite::open(&path).await?))
+        }
+        Store::Postgres => {
+            let url = section.url.as_deref().ok_or_else(|| broken("no address (staging.url) is set"))?;
+            let password = password(section)?;
+            let store = postgres::open(url, password.as_deref(), &section.schema, section.connections).await?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+/// The password, from its file or its variable; none if neither is named.
+fn password(section: &StagingSection) -> Result<Option<String>> {
+    if let Some(path) = &section.password_file {
+        return password_in(path).map(Some);
+    }
+    let Some(name) = &section.password_env else { return Ok(None) };
+    let missing = |_| broken(format!("the environment variable {name} (staging.password_env) holds no password"));
+    std::env::var(name).map(Some).map_err(missing)
+}
+
+fn password_in(path: &Path) -> Result<String> {
+    let unreadable = |error| broken(format!("cannot read {} (staging.password_file): {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn unavailable(what: &dyn std::fmt::Display, why: &dyn std::fmt::Display) -> StagingError {
+    StagingError::Unavailable { detail: format!("{what}: {why}") }
+}
+
+/// The steps that bring a store's tables up to date. Steps are only ever added.
+pub(super) fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let step = |&(version, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(steps.iter().map(step).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+
+    use super::*;
+
+    #[test]
+    fn the_password_comes_from_its_file_without_the_line_break() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        std::fs::write(&path, "a secret \n").unwrap();
+        let mut section = StagingSection { password_file: Some(path.clone()), ..StagingSection::default() };
+        assert_eq!(password(&section).unwrap().as_deref(), Some("a secret "));
+        section.password_file = Some(dir.path().join("missing"));
+        assert!(!password(&section).unwrap_err().retryable());
+        assert_eq!(password(&StagingSection::default()).unwrap(), None);
+        let named = StagingSection { password_env: Some("CHANCERY_NO_SUCH_VARIABLE".into()), ..Default::default() };
+        assert!(password(&named).unwrap_err().to_string().contains("CHANCERY_NO_SUCH_VARIABLE"));
+    }
+}

@@ -1,0 +1,237 @@
+//! The statements with which events arrive. What is kept and why is decided in `staging::arrival`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use sqlx::{PgConnection, Row};
+
+use super::{PostgresStaging, sql};
+use crate::model::Ticks;
+use crate::staging::arrival::{Arrival, Book, EventRow, Held, Inserted, Tally, Tombstone, Variant};
+use crate::staging::keys::{broken, count, digest, id_hash, key, plain, whole};
+use crate::staging::{Result, Seq, StagingError};
+
+/// A statement carries at most so many rows and about so many bytes, whatever a call holds.
+const ROWS_MAX: usize = 10_000;
+const BYTES_MAX: usize = 32 << 20;
+
+/// The statements of one transaction.
+pub(super) struct Tx<'a> {
+    pub(super) store: &'a PostgresStaging,
+    pub(super) connection: &'a mut PgConnection,
+}
+
+#[async_trait]
+impl Arrival for Tx<'_> {
+    async fn number(&mut self, book: Book, texts: &[&str]) -> Result<Vec<i64>> {
+        let keys: Vec<String> = texts.iter().map(|text| key(text).into_owned()).collect();
+        let mut known = self.find(book, &keys).await?;
+        if known.len() < texts.len() {
+            // Only one transaction at a time numbers, so numbers have no gaps and follow arrival.
+            sqlx::query(sql::LOCK).bind(self.store.locks.numbers).execute(&mut *self.connection).await?;
+            known = self.find(book, &keys).await?;
+            let new: Vec<usize> = (0..keys.len()).filter(|&place| !known.contains_key(&keys[place])).collect();
+            let wholes: Vec<Option<&[u8]>> = new.iter().map(|&place| whole(texts[place], &keys[place])).collect();
+            let new: Vec<&str> = new.iter().map(|&place| keys[place].as_str()).collect();
+            let add = match book {
+                Book::Sources => sql::ADD_SOURCES,
+                Book::Rooms => sql::ADD_ROOMS,
+                Book::Persons => sql::ADD_PERSONS,
+            };
+            sqlx::query(add).bind(new).bind(wholes).execute(&mut *self.connection).await?;
+            known = self.find(book, &keys).await?;
+        }
+        let number = |key| known.get(key).copied().ok_or_else(|| broken("a number just given is not there"));
+        keys.iter().map(number).collect()
+    }
+
+    async fn insert(&mut self, rows: &[EventRow<'_>]) -> Result<Inserted> {
+        let mut inserted: Vec<Seq> = Vec::with_capacity(rows.len());
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(statement_rows(rest));
+            rest = after;
+            inserted.extend(insert_query(part).fetch_all(&mut *self.connection).await?);
+        }
+        if inserted.len() == rows.len() {
+            return Ok(Inserted::All);
+        }
+        Ok(Inserted::Some(inserted.into_iter().collect::<HashSet<_>>()))
+    }
+
+    async fn insert_variant(&mut self, row: &EventRow<'_>, variant: i64) -> Result<Option<Seq>> {
+        let event = row.event;
+        let inserted = sqlx::query_scalar(sql::INSERT_VARIANT)
+            .bind(row.source_no)
+            .bind(&*row.key)
+            .bind(whole(&event.id, &row.key))
+            .bind(variant)
+            .bind(event.kind.code())
+            .bind(row.room_no)
+            .bind(row.person_no)
+            .bind(row.message_key.as_deref())
+            .bind(event.time.ticks())
+            .bind(event.time_is_receipt)
+            .bind(event.sequence.map(count))
+            .bind(event.received.ticks())
+            .bind(&event.sha256[..])
+            .bind(&event.raw);
+        Ok(inserted.fetch_optional(&mut *self.connection).await?)
+    }
+
+    async fn tombstones(&mut self, rows: &[EventRow<'_>]) -> Result<Vec<Tombstone>> {
+        if !self.store.any_seen.load(Ordering::Relaxed) {
+            if !sqlx::query_scalar(sql::ANY_SEEN).fetch_one(&mut *self.connection).await? {
+                return Ok(Vec::new());
+            }
+            self.store.any_seen.store(true, Ordering::Relaxed);
+        }
+        let sources: Vec<i64> = rows.iter().map(|row| row.source_no).collect();
+        let hashes: Vec<Vec<u8>> = rows.iter().map(|row| id_hash(&row.key).to_vec()).collect();
+        let found = sqlx::query(sql::SEEN).bind(sources).bind(hashes).fetch_all(&mut *self.connection).await?;
+        let half = |bytes: &[u8]| bytes.try_into().map_err(|_| broken("a tombstone has the wrong size"));
+        let grave = |row: &sqlx::postgres::PgRow| {
+            Ok(Tombstone {
+                source_no: row.try_get("source_no")?,
+                id_hash: half(row.try_get("id_hash")?)?,
+                digest: half(row.try_get("digest")?)?,
+            })
+        };
+        found.iter().map(grave).collect()
+    }
+
+    async fn variants(&mut self, keys: &[(i64, &str)]) -> Result<Vec<Variant>> {
+        let sources: Vec<i64> = keys.iter().map(|(source_no, _)| *source_no).collect();
+        let ids: Vec<&str> = keys.iter().map(|(_, key)| *key).collect();
+        let found = sqlx::query(sql::VARIANTS).bind(sources).bind(ids).fetch_all(&mut *self.connection).await?;
+        let variant = |row: &sqlx::postgres::PgRow| {
+            Ok(Variant {
+                seq: row.try_get("seq")?,
+                source_no: row.try_get("source_no")?,
+                key: row.try_get("event_id")?,
+                variant: row.try_get("variant")?,
+                sha256: digest(row.try_get("sha256")?)?,
+            })
+        };
+        found.iter().map(variant).collect()
+    }
+
+    async fn raw(&mut self, seq: Seq) -> Result<Vec<u8>> {
+        let raw = sqlx::query_scalar(sql::RAW).bind(seq).fetch_optional(&mut *self.connection).await?;
+        raw.ok_or_else(|| StagingError::Unavailable { detail: "an event was purged while it was compared".into() })
+    }
+
+    async fn flag(&mut self, source_no: i64, key: &str) -> Result<()> {
+        sqlx::query(sql::FLAG).bind(source_no).bind(key).execute(&mut *self.connection).await?;
+        Ok(())
+    }
+
+    async fn remove(&mut self, seqs: &[Seq]) -> Result<()> {
+        sqlx::query(sql::REMOVE).bind(seqs).execute(&mut *self.connection).await?;
+        Ok(())
+    }
+
+    async fn raise(&mut self, kind: &str, subject: &str, detail: &str, at: Ticks) -> Result<()> {
+        raise(&mut *self.connection, kind, subject, detail, at).await
+    }
+
+    async fn quarantine(&mut self, items: &[Held<'_>]) -> Result<u64> {
+        let mut new = 0;
+        for held in items {
+            let item = held.item;
+            let seen: i64 = sqlx::query_scalar(sql::QUARANTINE)
+                .bind(&held.key[..])
+                .bind(item.received.ticks())
+                .bind(&*plain(&item.origin))
+                .bind(&*plain(&item.reason))
+                .bind(&*plain(&item.detail))
+                .bind(item.source.as_deref().map(plain).as_deref())
+                .bind(item.event_id.as_deref().map(plain).as_deref())
+                .bind(item.headers.as_deref().map(plain).as_deref())
+                .bind(count(item.raw.len() as u64))
+                .bind(&held.sha256[..])
+                .bind(&item.raw)
+                .bind(held.seen)
+                .fetch_one(&mut *self.connection)
+                .await?;
+            new += u64::from(seen == held.seen);
+        }
+        Ok(new)
+    }
+
+    async fn tally(&mut self, tallies: &BTreeMap<i64, Tally>) -> Result<()> {
+        let sources: Vec<i64> = tallies.keys().copied().collect();
+        if sources.len() > 1 {
+            // In one order, or two writers could wait for each other.
+            sqlx::query(sql::LOCK_SOURCES).bind(&sources).execute(&mut *self.connection).await?;
+        }
+        let each = |count: fn(&Tally) -> i64| tallies.values().map(count).collect::<Vec<_>>();
+        let maybe = |count: fn(&Tally) -> Option<i64>| tallies.values().map(count).collect::<Vec<_>>();
+        sqlx::query(sql::TALLY)
+            .bind(sources)
+            .bind(each(|tally| tally.staged))
+            .bind(each(|tally| tally.duplicates))
+            .bind(each(|tally| tally.conflicts))
+            .bind(maybe(|tally| tally.last_sequence))
+            .bind(maybe(|tally| tally.heartbeat_sequence))
+            .bind(each(|tally| tally.last_received))
+            .execute(&mut *self.connection)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Tx<'_> {
+    async fn find(&mut self, book: Book, keys: &[String]) -> Result<HashMap<String, i64>> {
+        let find = match book {
+            Book::Sources => sql::FIND_SOURCES,
+            Book::Rooms => sql::FIND_ROOMS,
+            Book::Persons => sql::FIND_PERSONS,
+        };
+        let found = sqlx::query_as::<_, (i64, String)>(find).bind(keys).fetch_all(&mut *self.connection).await?;
+        Ok(found.into_iter().map(|(number, key)| (key, number)).collect())
+    }
+}
+
+/// How many of the rows the next statement carries; at least one.
+fn statement_rows(rows: &[EventRow<'_>]) -> usize {
+    let mut bytes = 0;
+    let fitting = rows.iter().take(ROWS_MAX).take_while(|row| {
+        bytes += row.event.raw.len();
+        bytes <= BYTES_MAX
+    });
+    fitting.count().max(1)
+}
+
+type InsertQuery<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, Seq, sqlx::postgres::PgArguments>;
+
+fn insert_query<'q>(rows: &'q [EventRow<'_>]) -> InsertQuery<'q> {
+    sqlx::query_scalar(sql::INSERT_EVENTS)
+        .bind(rows.iter().map(|row| row.source_no).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| &*row.key).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| whole(&row.event.id, &row.key)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.kind.code()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.room_no).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.person_no).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.message_key.as_deref()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.time.ticks()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.time_is_receipt).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.sequence.map(count)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.event.received.ticks()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| &row.event.sha256[..]).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| &row.event.raw[..]).collect::<Vec<_>>())
+}
+
+/// Opens an alert or counts it up.
+pub(super) async fn raise(
+    connection: &mut PgConnection,
+    kind: &str,
+    subject: &str,
+    detail: &str,
+    at: Ticks,
+) -> Result<()> {
+    let raise = sqlx::query(sql::RAISE).bind(kind).bind(&*key(subject)).bind(&*plain(detail)).bind(at.ticks());
+    raise.execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! The life of batches: cut, rendered, advanced, collected. Which step may follow which is decided in
+//! `staging::steps`.
+
+use sqlx::PgConnection;
+
+use super::{PostgresStaging, leases, rows, sql};
+use crate::model::Ticks;
+use crate::staging::keys::{count, plain, refused};
+use crate::staging::steps::{Render, render, stepped};
+use crate::staging::{
+    AdapterRow, BatchId, BatchRow, BatchState, BatchStep, Lease, NewCut, RenderedBatch, Result, RoomNo, Seq, SeqRange,
+};
+
+impl PostgresStaging {
+    pub(super) async fn cut_batch(&self, lease: &Lease, cut: &NewCut) -> Result<BatchRow> {
+        let last_seq = self.last_seq().await?;
+        let mut tx = self.begin().await?;
+        leases::check(&mut tx, lease).await?;
+        // One cut at a time, so that two adapters never number the same message.
+        sqlx::query(sql::LOCK).bind(self.locks.batches).execute(&mut *tx).await?;
+        let before = sqlx::query(sql::LOCK_ADAPTER).bind(&cut.adapter).fetch_optional(&mut *tx).await?;
+        let before = before.as_ref().map(rows::adapter).transpose()?;
+        let batch = add_batch(&mut tx, cut, before.as_ref(), last_seq).await?;
+        number_messages(&mut tx, batch.range).await?;
+        tx.commit().await?;
+        Ok(batch)
+    }
+
+    /// The last arrival number below which nothing is still being committed: all writers have let go of the
+    /// lock, and later ones draw higher numbers.
+    async fn last_seq(&self) -> Result<Seq> {
+        let mut tx = self.begin().await?;
+        sqlx::query(sql::LOCK_TIMEOUT).execute(&mut *tx).await?;
+        sqlx::query(sql::LOCK).bind(self.locks.writers).execute(&mut *tx).await?;
+        let last = sqlx::query_scalar(sql::LAST_SEQ).fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(last)
+    }
+
+    pub(super) async fn record_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<()> {
+        let mut tx = self.begin().await?;
+        leases::check(&mut tx, lease).await?;
+        let row = locked(&mut tx, rendered.id).await?;
+        let outputs = sqlx::query(sql::OUTPUTS).bind(row.id).fetch_all(&mut *tx).await?;
+        let outputs = outputs.iter().map(rows::output).collect::<Result<Vec<_>>>()?;
+        if let Render::Record(state) = render(&row, &outputs, rendered)? {
+            write_render(&mut tx, rendered, state).await?;
+        }
+        set_presence(&mut tx, &row, &rendered.presence).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn step(
+        &self,
+        lease: Option<&Lease>,
+        id: BatchId,
+        from: &[BatchState],
+        step: &BatchStep,
+    ) -> Result<BatchRow> {
+        let mut tx = self.begin().await?;
+        if let Some(lease) = lease {
+            leases::check(&mut tx, lease).await?;
+        }
+        let row = stepped(locked(&mut tx, id).await?, from, step)?;
+        sqlx::query(sql::SET_BATCH)
+            .bind(row.id)
+            .bind(row.state.as_str())
+            .bind(i64::from(row.attempts))
+            .bind(row.retry_at.map(Ticks::ticks))
+            .bind(row.reason.as_deref().map(plain).as_deref())
+            .bind(row.published_at.map(Ticks::ticks))
+            .bind(row.collected_at.map(Ticks::ticks))
+            .bind(&row.collected_how)
+            .bind(row.purged_at.map(Ticks::ticks))
+            .execute(&mut *tx)
+            .await?;
+        if let BatchStep::Failed { presence, .. } = step {
+            set_presence(&mut tx, &row, presence).await?;
+        }
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    pub(super) async fn collect(&self, id: BatchId, names: &[String], at: Ticks) -> Result<()> {
+        let mut tx = self.begin().await?;
+        locked(&mut tx, id).await?;
+        for name in names {
+            let set = sqlx::query(sql::SET_COLLECTED).bind(id).bind(name).bind(at.ticks());
+            if set.execute(&mut *tx).await?.rows_affected() == 0 {
+                return Err(refused(format!("batch {id} has no file {name}")));
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn locked(connection: &mut PgConnection, id: BatchId) -> Result<BatchRow> {
+    let row = sqlx::query(sql::LOCK_BATCH).bind(id).fetch_optional(connection).await?;
+    rows::batch(&row.ok_or_else(|| refused(format!("there is no batch {id}")))?)
+}
+
+async fn set_presence(connection: &mut PgConnection, batch: &BatchRow, presence: &[(RoomNo, Vec<u8>)]) -> Result<()> {
+    for (room, bytes) in presence {
+        let set = sqlx::query(sql::SET_PRESENCE).bind(&batch.adapter).bind(room).bind(batch.id).bind(bytes);
+        set.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn add_batch(
+    connection: &mut PgConnection,
+    cut: &NewCut,
+    before: Option<&AdapterRow>,
+    last_seq: Seq,
+) -> Result<BatchRow> {
+    let (from, start) = before.map_or((0, cut.interval_start), |row| (row.cut_seq, row.cut_at));
+    if cut.interval_end <= start {
+        let (end, adapter) = (cut.interval_end, &cut.adapter);
+        return Err(refused(format!("adapter {adapter} cannot cut at {end}: its interval begins at {start}")));
+    }
+    // After a purge of everything the last arrival number reads as less than what was cut.
+    let to = last_seq.max(from);
+    let set = sqlx::query(sql::SET_ADAPTER).bind(&cut.adapter).bind(to).bind(cut.interval_end.ticks());
+    set.execute(&mut *connection).await?;
+    let added = sqlx::query(sql::ADD_BATCH)
+        .bind(&cut.adapter)
+        .bind(start.ticks())
+        .bind(cut.interval_end.ticks())
+        .bind(from)
+        .bind(to)
+        .bind(before.is_none())
+        .bind(Ticks::now().ticks())
+        .fetch_one(connection)
+        .await?;
+    rows::batch(&added)
+}
+
+async fn number_messages(connection: &mut PgConnection, range: SeqRange) -> Result<()> {
+    for statement in [sql::NUMBER_MESSAGES, sql::NEXT_MESSAGE_NUMBERS, sql::TOUCH_MESSAGES] {
+        sqlx::query(statement).bind(range.from).bind(range.to).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn write_render(connection: &mut PgConnection, rendered: &RenderedBatch, state: BatchState) -> Result<()> {
+    let counts = &rendered.counts;
+    sqlx::query(sql::SET_RENDERED)
+        .bind(rendered.id)
+        .bind(state.as_str())
+        .bind(count(counts.events))
+        .bind(count(counts.messages))
+        .bind(count(counts.signals))
+        .bind(count(counts.conversations))
+        .bind(count(counts.late))
+        .bind(count(counts.left_out))
+        .bind(count(counts.replaced_characters))
+        .bind(count(counts.files))
+        .bind(count(counts.bytes))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(sql::CLEAR_OUTPUTS).bind(rendered.id).execute(&mut *connection).await?;
+    for output in &rendered.outputs {
+        sqlx::query(sql::ADD_OUTPUT)
+            .bind(rendered.id)
+            .bind(i64::from(output.position))
+            .bind(&output.name)
+            .bind(output.kind.as_str())
+            .bind(count(output.size))
+            .bind(&output.sha256[..])
+            .bind(count(output.messages))
+            .bind(output.collected_at.map(Ticks::ticks))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+
+    use super::*;
+    use crate::staging::suite::Fixture;
+    use crate::staging::{WriteStaging as _, postgres};
+
+    #[tokio::test]
+    async fn a_cut_gives_way_to_a_writer_that_never_commits() {
+        let fixture = Fixture::postgres().await;
+        let section = &fixture.config.staging;
+        let store = postgres::open(section.url.as_deref().unwrap(), None, &section.schema, 4).await.unwrap();
+        let mut stuck = store.begin().await.unwrap();
+        sqlx::query(sql::LOCK_SHARED).bind(store.locks.writers).execute(&mut *stuck).await.unwrap();
+        let lease = store.lease("adapter:a", "test", std::time::Duration::from_secs(60)).await.unwrap().unwrap();
+        let (interval_start, interval_end) = (Ticks::MIN, Ticks::MAX);
+        let cut = NewCut { adapter: "a".into(), interval_start, interval_end };
+        let error = store.cut(&lease, &cut).await.unwrap_err();
+        assert!(error.retryable(), "{error}");
+        stuck.rollback().await.unwrap();
+        store.cut(&lease, &cut).await.unwrap();
+    }
+}

@@ -1,0 +1,224 @@
+//! Rows out of the database as staging's own values. What no writer of ours can have written is refused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::model::{Kind, Ticks};
+use crate::staging::keys::{broken, digest, instant, small, uncount};
+use crate::staging::{
+    ActRow, AdapterRow, AlertRow, BatchCounts, BatchRow, BatchState, BatchTotals, Capture, CaptureRow, NewAct,
+    OutputKind, OutputRow, QuarantineRow, QuarantineState, Result, RoomNo, SeqRange, SourceRow, StagedEvent, Totals,
+};
+
+/// Reads events and shares the texts that many of them have in common.
+#[derive(Default)]
+pub(super) struct Events {
+    sources: HashMap<i64, Arc<str>>,
+    room: Option<(RoomNo, Arc<str>)>,
+}
+
+impl Events {
+    pub(super) fn read(&mut self, row: &PgRow) -> Result<StagedEvent> {
+        let source_no = row.try_get("source_no")?;
+        let source = match self.sources.get(&source_no) {
+            Some(source) => Arc::clone(source),
+            None => {
+                let source: Arc<str> = whole(row, "source", "whole_source")?.into();
+                self.sources.insert(source_no, Arc::clone(&source));
+                source
+            }
+        };
+        let room = row.try_get("room_no")?;
+        let room_uri = match &self.room {
+            Some((number, uri)) if *number == room => Arc::clone(uri),
+            _ => {
+                let uri: Arc<str> = whole(row, "room_uri", "whole_room_uri")?.into();
+                self.room = Some((room, Arc::clone(&uri)));
+                uri
+            }
+        };
+        Ok(StagedEvent {
+            seq: row.try_get("seq")?,
+            source,
+            id: whole(row, "event_id", "whole_id")?,
+            kind: Kind::of_code(row.try_get("kind")?),
+            room,
+            room_uri,
+            person_no: row.try_get::<Option<i64>, _>("person_no")?.map(small).transpose()?,
+            message_no: row.try_get::<Option<i64>, _>("message_no")?.map(small).transpose()?,
+            time: time(row, "time")?,
+            time_is_receipt: row.try_get("time_is_receipt")?,
+            sequence: row.try_get::<Option<i64>, _>("sequence")?.map(uncount),
+            received: time(row, "received")?,
+            conflict: row.try_get("conflict")?,
+            raw: row.try_get("raw")?,
+        })
+    }
+}
+
+pub(super) fn source(row: &PgRow) -> Result<SourceRow> {
+    Ok(SourceRow {
+        source: whole(row, "uri", "whole_uri")?,
+        staged: number(row, "staged")?,
+        duplicates: number(row, "duplicates")?,
+        conflicts: number(row, "conflicts")?,
+        last_sequence: row.try_get::<Option<i64>, _>("last_sequence")?.map(uncount),
+        heartbeat_sequence: row.try_get::<Option<i64>, _>("heartbeat_sequence")?.map(uncount),
+        last_received: time(row, "last_received")?,
+    })
+}
+
+pub(super) fn adapter(row: &PgRow) -> Result<AdapterRow> {
+    Ok(AdapterRow { adapter: row.try_get("adapter")?, cut_seq: row.try_get("cut_seq")?, cut_at: time(row, "cut_at")? })
+}
+
+pub(super) fn batch(row: &PgRow) -> Result<BatchRow> {
+    Ok(BatchRow {
+        id: row.try_get("id")?,
+        adapter: row.try_get("adapter")?,
+        interval_start: time(row, "interval_start")?,
+        interval_end: time(row, "interval_end")?,
+        range: SeqRange { from: row.try_get("from_seq")?, to: row.try_get("to_seq")? },
+        first: row.try_get("first")?,
+        state: state(row)?,
+        attempts: u32::try_from(row.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX),
+        retry_at: maybe_time(row, "retry_at")?,
+        reason: row.try_get("reason")?,
+        counts: BatchCounts {
+            events: number(row, "events")?,
+            messages: number(row, "messages")?,
+            signals: number(row, "signals")?,
+            conversations: number(row, "conversations")?,
+            late: number(row, "late")?,
+            left_out: number(row, "left_out")?,
+            replaced_characters: number(row, "replaced_characters")?,
+            files: number(row, "files")?,
+            bytes: number(row, "bytes")?,
+        },
+        cut_at: time(row, "cut_at")?,
+        published_at: maybe_time(row, "published_at")?,
+        collected_at: maybe_time(row, "collected_at")?,
+        collected_how: row.try_get("collected_how")?,
+        purged_at: maybe_time(row, "purged_at")?,
+    })
+}
+
+pub(super) fn batch_totals(row: &PgRow) -> Result<BatchTotals> {
+    Ok(BatchTotals {
+        adapter: row.try_get("adapter")?,
+        state: state(row)?,
+        batches: number(row, "batches")?,
+        events: number(row, "events")?,
+        messages: number(row, "messages")?,
+    })
+}
+
+pub(super) fn output(row: &PgRow) -> Result<OutputRow> {
+    let kind: String = row.try_get("kind")?;
+    let kinds = [OutputKind::Attachment, OutputKind::Output];
+    Ok(OutputRow {
+        position: u32::try_from(row.try_get::<i64, _>("position")?).unwrap_or(u32::MAX),
+        name: row.try_get("name")?,
+        kind: kinds.into_iter().find(|one| one.as_str() == kind).ok_or_else(|| unknown("kind of output", &kind))?,
+        size: number(row, "size")?,
+        sha256: digest(row.try_get("sha256")?)?,
+        messages: number(row, "messages")?,
+        collected_at: maybe_time(row, "collected_at")?,
+    })
+}
+
+pub(super) fn capture(row: &PgRow) -> Result<CaptureRow> {
+    let outcome = match row.try_get::<Option<Vec<u8>>, _>("sha256")? {
+        Some(sha256) => {
+            Capture::Stored { sha256: digest(&sha256)?, size: number(row, "size")?, mismatch: row.try_get("mismatch")? }
+        }
+        None => Capture::Missing { reason: row.try_get("reason")? },
+    };
+    Ok(CaptureRow { seq: row.try_get("seq")?, outcome })
+}
+
+pub(super) fn quarantined(row: &PgRow) -> Result<QuarantineRow> {
+    let state: String = row.try_get("state")?;
+    let states = [QuarantineState::Waiting, QuarantineState::Replayed, QuarantineState::Discarded];
+    Ok(QuarantineRow {
+        id: row.try_get("id")?,
+        received: time(row, "received")?,
+        origin: row.try_get("origin")?,
+        reason: row.try_get("reason")?,
+        detail: row.try_get("detail")?,
+        source: row.try_get("source")?,
+        event_id: row.try_get("event_id")?,
+        headers: row.try_get("headers")?,
+        size: number(row, "size")?,
+        sha256: digest(row.try_get("sha256")?)?,
+        seen: number(row, "seen")?,
+        state: states
+            .into_iter()
+            .find(|one| one.as_str() == state)
+            .ok_or_else(|| unknown("state of a quarantined item", &state))?,
+    })
+}
+
+pub(super) fn alert(row: &PgRow) -> Result<AlertRow> {
+    Ok(AlertRow {
+        kind: row.try_get("kind")?,
+        subject: row.try_get("subject")?,
+        detail: row.try_get("detail")?,
+        opened: time(row, "opened")?,
+        last: time(row, "last")?,
+        count: number(row, "count")?,
+    })
+}
+
+pub(super) fn act(row: &PgRow) -> Result<ActRow> {
+    let act = NewAct {
+        at: time(row, "at")?,
+        who: row.try_get("who")?,
+        verb: row.try_get("verb")?,
+        subject: row.try_get("subject")?,
+        reason: row.try_get("reason")?,
+    };
+    Ok(ActRow { id: row.try_get("id")?, act })
+}
+
+pub(super) fn totals(row: &PgRow) -> Result<Totals> {
+    Ok(Totals {
+        staged: number(row, "staged")?,
+        duplicates: number(row, "duplicates")?,
+        conflicts: number(row, "conflicts")?,
+        waiting: number(row, "waiting")?,
+        quarantined: number(row, "quarantined")?,
+        files: number(row, "files")?,
+    })
+}
+
+/// A text that may be too long for its key column.
+fn whole(row: &PgRow, key: &str, whole: &str) -> Result<String> {
+    match row.try_get::<Option<Vec<u8>>, _>(whole)? {
+        None => Ok(row.try_get(key)?),
+        Some(bytes) => String::from_utf8(bytes).map_err(|_| broken(format!("{whole} is not UTF-8"))),
+    }
+}
+
+fn state(row: &PgRow) -> Result<BatchState> {
+    row.try_get::<String, _>("state")?.parse().map_err(broken)
+}
+
+fn number(row: &PgRow, column: &str) -> Result<u64> {
+    Ok(uncount(row.try_get(column)?))
+}
+
+fn time(row: &PgRow, column: &str) -> Result<Ticks> {
+    instant(row.try_get(column)?)
+}
+
+fn maybe_time(row: &PgRow, column: &str) -> Result<Option<Ticks>> {
+    row.try_get::<Option<i64>, _>(column)?.map(instant).transpose()
+}
+
+fn unknown(what: &str, word: &str) -> crate::staging::StagingError {
+    broken(format!("{word:?} is no {what}"))
+}

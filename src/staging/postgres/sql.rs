@@ -1,0 +1,233 @@
+//! Every statement sent to PostgreSQL, by name. A test prepares each of them.
+
+/// Declares the statements and lists them for the test that prepares them.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        $($(#[$doc])* pub(super) const $name: &str = $text;)*
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+macro_rules! event_columns {
+    () => {
+        "e.seq, e.source_no, s.uri as source, s.whole_uri as whole_source, e.event_id, e.whole_id, e.kind, e.room_no, \
+         r.uri as room_uri, r.whole_uri as whole_room_uri, e.person_no, m.number as message_no, e.time, \
+         e.time_is_receipt, e.sequence, e.received, e.conflict, e.raw \
+         from events e join rooms r on r.room_no = e.room_no join sources s on s.source_no = e.source_no \
+         left join message_numbers m on m.room_no = e.room_no and m.message_id = e.message_id "
+    };
+}
+
+macro_rules! batch_columns {
+    () => {
+        "id, adapter, interval_start, interval_end, from_seq, to_seq, first, state, attempts, retry_at, reason, \
+         events, messages, signals, conversations, late, left_out, replaced_characters, files, bytes, cut_at, \
+         published_at, collected_at, collected_how, purged_at"
+    };
+}
+
+macro_rules! quarantine_columns {
+    () => {
+        "id, received, origin, reason, detail, source, event_id, headers, size, sha256, seen, state"
+    };
+}
+
+statements! {
+    PING = "select 1";
+    HAS_SCHEMA = "select exists (select 1 from pg_namespace where nspname = $1)";
+
+    LOCK_SHARED = "select pg_advisory_xact_lock_shared($1)";
+    LOCK = "select pg_advisory_xact_lock($1)";
+    LOCK_TIMEOUT = "set local lock_timeout = '2s'";
+
+    FIND_SOURCES = "select source_no, uri from sources where uri = any($1)";
+    FIND_ROOMS = "select room_no, uri from rooms where uri = any($1)";
+    FIND_PERSONS = "select person_no, key from persons where key = any($1)";
+    ADD_SOURCES = "insert into sources (source_no, uri, whole_uri) \
+        select (select coalesce(max(source_no), 0) from sources) + place, uri, whole_uri \
+        from unnest($1::text[], $2::bytea[]) with ordinality as n(uri, whole_uri, place)";
+    ADD_ROOMS = "insert into rooms (room_no, uri, whole_uri) \
+        select (select coalesce(max(room_no), 0) from rooms) + place, uri, whole_uri \
+        from unnest($1::text[], $2::bytea[]) with ordinality as n(uri, whole_uri, place)";
+    ADD_PERSONS = "insert into persons (person_no, key, whole_key) \
+        select (select coalesce(max(person_no), 0) from persons) + place, key, whole_key \
+        from unnest($1::text[], $2::bytea[]) with ordinality as n(key, whole_key, place)";
+
+    INSERT_EVENTS = "insert into events (source_no, event_id, whole_id, variant, kind, room_no, person_no, \
+        message_id, time, time_is_receipt, sequence, received, conflict, sha256, raw) \
+        select source_no, event_id, whole_id, 0, kind, room_no, person_no, message_id, time, time_is_receipt, \
+        sequence, received, false, sha256, raw \
+        from unnest($1::bigint[], $2::text[], $3::bytea[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], \
+        $8::bigint[], $9::boolean[], $10::bigint[], $11::bigint[], $12::bytea[], $13::bytea[]) \
+        as e(source_no, event_id, whole_id, kind, room_no, person_no, message_id, time, time_is_receipt, sequence, \
+        received, sha256, raw) \
+        on conflict (source_no, event_id, variant) do nothing returning seq";
+    INSERT_VARIANT = "insert into events (source_no, event_id, whole_id, variant, kind, room_no, person_no, \
+        message_id, time, time_is_receipt, sequence, received, conflict, sha256, raw) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true, $13, $14) \
+        on conflict (source_no, event_id, variant) do nothing returning seq";
+    VARIANTS = "select e.seq, e.source_no, e.event_id, e.variant, e.sha256 \
+        from unnest($1::bigint[], $2::text[]) as k(source_no, event_id) \
+        join events e on e.source_no = k.source_no and e.event_id = k.event_id \
+        order by e.source_no, e.event_id, e.variant";
+    RAW = "select raw from events where seq = $1";
+    FLAG = "update events set conflict = true where source_no = $1 and event_id = $2 and not conflict";
+    REMOVE = "delete from events where seq = any($1)";
+    ANY_SEEN = "select exists (select 1 from seen)";
+    SEEN = "select s.source_no, s.id_hash, s.digest from unnest($1::bigint[], $2::bytea[]) as k(source_no, id_hash) \
+        join seen s on s.source_no = k.source_no and s.id_hash = k.id_hash";
+    LOCK_SOURCES = "select source_no from sources where source_no = any($1) order by source_no for update";
+    TALLY = "update sources s set staged = s.staged + t.staged, duplicates = s.duplicates + t.duplicates, \
+        conflicts = s.conflicts + t.conflicts, last_sequence = greatest(s.last_sequence, t.last_sequence), \
+        heartbeat_sequence = greatest(s.heartbeat_sequence, t.heartbeat_sequence), \
+        last_received = greatest(s.last_received, t.last_received) \
+        from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
+        as t(source_no, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received) \
+        where s.source_no = t.source_no";
+    QUARANTINE = "insert into quarantine (key, received, origin, reason, detail, source, event_id, headers, size, \
+        sha256, raw, seen, state) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'waiting') \
+        on conflict (key) do update set seen = quarantine.seen + excluded.seen returning seen";
+
+    SOURCES = "select uri, whole_uri, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received \
+        from sources order by uri collate \"C\"";
+    ADAPTERS = "select adapter, cut_seq, cut_at from adapters order by adapter collate \"C\"";
+    BATCHES = concat!("select ", batch_columns!(), " from batches where ($1::text is null or adapter = $1) \
+        and (cardinality($2::text[]) = 0 or state = any($2)) order by id desc limit $3");
+    BATCH = concat!("select ", batch_columns!(), " from batches where id = $1");
+    BATCH_TOTALS = "select adapter, state, count(*) as batches, cast(sum(events) as bigint) as events, \
+        cast(sum(messages) as bigint) as messages from batches group by adapter, state \
+        order by adapter collate \"C\", state";
+    COUNT_EVENTS = "select count(*) from events where seq > $1 and seq <= $2 and room_no is not null";
+    OUTPUTS = "select position, name, kind, size, sha256, messages, collected_at from outputs \
+        where batch_id = $1 order by position";
+    EVENTS = concat!("select ", event_columns!(), "where e.seq > $1 and e.seq <= $2 \
+        order by e.room_no, e.time, e.sequence nulls last, e.seq");
+    UNCAPTURED = concat!("select ", event_columns!(), "where e.seq > $1 and e.seq <= $2 and e.kind in (6, 7) \
+        and not exists (select 1 from captures c where c.seq = e.seq) order by e.seq limit $3");
+    CAPTURES = "select seq, sha256, size, mismatch, reason from captures where seq > $1 and seq <= $2 order by seq";
+    PRESENCE = "select bytes from presence where adapter = $1 and room_no = $2 and batch_id < $3 \
+        order by batch_id desc limit 1";
+    QUARANTINED = concat!("select ", quarantine_columns!(), " from quarantine \
+        where ($1::text is null or state = $1) and ($2::text is null or reason = $2) order by id limit $3");
+    QUARANTINED_ONE = concat!("select ", quarantine_columns!(), ", raw from quarantine where id = $1");
+    ALERTS = "select kind, subject, detail, opened, last, count from alerts where closed is null order by opened, id";
+    ACTS = "select id, at, who, verb, subject, reason from acts order by id desc limit $1";
+    TOTALS = "select (select cast(coalesce(sum(staged), 0) as bigint) from sources) as staged, \
+        (select cast(coalesce(sum(duplicates), 0) as bigint) from sources) as duplicates, \
+        (select cast(coalesce(sum(conflicts), 0) as bigint) from sources) as conflicts, \
+        (select count(*) from events) as waiting, \
+        (select count(*) from quarantine where state = 'waiting') as quarantined, \
+        (select count(distinct sha256) from captures where sha256 is not null) as files";
+
+    LEASE = "insert into leases (name, holder, token, expires) \
+        values ($1, $2, 1, clock_timestamp() + $3::bigint * interval '1 millisecond') \
+        on conflict (name) do update set holder = excluded.holder, expires = excluded.expires, \
+        token = leases.token + case when leases.holder = excluded.holder then 0 else 1 end \
+        where leases.holder = excluded.holder or leases.expires <= clock_timestamp() returning token";
+    RELEASE = "update leases set holder = '', expires = '-infinity' where name = $1 and holder = $2 and token = $3";
+    CHECK_LEASE = "select 1 from leases where name = $1 and holder = $2 and token = $3 for share";
+
+    LAST_SEQ = "select coalesce(max(seq), 0) from events";
+    LOCK_ADAPTER = "select adapter, cut_seq, cut_at from adapters where adapter = $1 for update";
+    SET_ADAPTER = "insert into adapters (adapter, cut_seq, cut_at) values ($1, $2, $3) \
+        on conflict (adapter) do update set cut_seq = excluded.cut_seq, cut_at = excluded.cut_at";
+    ADD_BATCH = concat!("insert into batches (adapter, interval_start, interval_end, from_seq, to_seq, first, state, \
+        cut_at) values ($1, $2, $3, $4, $5, $6, 'cut', $7) returning ", batch_columns!());
+    NUMBER_MESSAGES = "with fresh as (select e.room_no, e.message_id, min(e.seq) as first_seq, max(e.seq) as last_seq from events e \
+        where e.seq > $1 and e.seq <= $2 and e.message_id is not null and e.room_no is not null \
+        and not exists (select 1 from message_numbers m where m.room_no = e.room_no and m.message_id = e.message_id) \
+        group by e.room_no, e.message_id) \
+        insert into message_numbers (room_no, message_id, number, last_seq) \
+        select f.room_no, f.message_id, r.next_message_number - 1 \
+        + row_number() over (partition by f.room_no order by f.first_seq), f.last_seq \
+        from fresh f join rooms r on r.room_no = f.room_no";
+    NEXT_MESSAGE_NUMBERS = "update rooms set next_message_number = n.next from (select t.room_no, \
+        (select max(m.number) + 1 from message_numbers m where m.room_no = t.room_no) as next from \
+        (select distinct room_no from events where seq > $1 and seq <= $2 and message_id is not null \
+        and room_no is not null) t) n where rooms.room_no = n.room_no and rooms.next_message_number < n.next";
+    TOUCH_MESSAGES = "update message_numbers set last_seq = e.last_seq from \
+        (select room_no, message_id, max(seq) as last_seq from events where seq > $1 and seq <= $2 \
+        and message_id is not null and room_no is not null group by room_no, message_id) e \
+        where message_numbers.room_no = e.room_no and message_numbers.message_id = e.message_id \
+        and message_numbers.last_seq < e.last_seq";
+    ADD_CAPTURE = "insert into captures (seq, sha256, size, mismatch, reason) values ($1, $2, $3, $4, $5) \
+        on conflict (seq) do nothing";
+    LOCK_BATCH = concat!("select ", batch_columns!(), " from batches where id = $1 for update");
+    SET_RENDERED = "update batches set state = $2, reason = null, events = $3, messages = $4, signals = $5, \
+        conversations = $6, late = $7, left_out = $8, replaced_characters = $9, files = $10, bytes = $11 where id = $1";
+    CLEAR_OUTPUTS = "delete from outputs where batch_id = $1";
+    ADD_OUTPUT = "insert into outputs (batch_id, position, name, kind, size, sha256, messages, collected_at) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8)";
+    SET_PRESENCE = "insert into presence (adapter, room_no, batch_id, bytes) values ($1, $2, $3, $4) \
+        on conflict (adapter, room_no, batch_id) do update set bytes = excluded.bytes";
+    SET_BATCH = "update batches set state = $2, attempts = $3, retry_at = $4, reason = $5, published_at = $6, \
+        collected_at = $7, collected_how = $8, purged_at = $9 where id = $1";
+    SET_COLLECTED = "update outputs set collected_at = coalesce(collected_at, $3) where batch_id = $1 and name = $2";
+
+    OPEN_BATCHES = "select adapter, min(from_seq) as from_seq, min(id) as id from batches \
+        where state not in ('purged', 'empty', 'abandoned') group by adapter";
+    PURGE_EVENTS = "with gone as (delete from events where seq in \
+        (select seq from events where seq <= $1 order by seq limit $2) returning seq, source_no, event_id, sha256), \
+        buried as (insert into seen (source_no, id_hash, digest, purged_at) \
+        select source_no, substring(sha256(convert_to(event_id, 'UTF8')) from 1 for 16), \
+        substring(sha256 from 1 for 16), $3 from gone on conflict do nothing) \
+        select count(*) as events, coalesce(max(seq), 0) as last_seq from gone";
+    PURGE_CAPTURES = "with gone as (delete from captures where seq <= $1 returning sha256) \
+        insert into unreferenced (sha256) select distinct sha256 from gone where sha256 is not null \
+        on conflict do nothing";
+    REFERENCED_AGAIN = "delete from unreferenced where exists \
+        (select 1 from captures c where c.sha256 = unreferenced.sha256)";
+    UNREFERENCED = "select sha256 from unreferenced order by sha256";
+    SWEPT = "delete from unreferenced where sha256 = any($1)";
+    PURGE_MESSAGES = "delete from message_numbers where last_seq <= $1 and (room_no, message_id) not in \
+        (select room_no, message_id from events where seq > (select coalesce(max(cut_seq), 0) from adapters) \
+        and room_no is not null and message_id is not null)";
+    PURGE_PRESENCE = "delete from presence where exists (select 1 from presence n where n.adapter = presence.adapter \
+        and n.room_no = presence.room_no and n.batch_id > presence.batch_id and n.batch_id < coalesce( \
+        (select min(b.id) from batches b where b.adapter = presence.adapter \
+        and b.state not in ('purged', 'empty', 'abandoned')), 9223372036854775807))";
+    PURGE_SEEN = "delete from seen where ctid in \
+        (select ctid from seen where purged_at < $1 order by purged_at limit $2)";
+
+    LOCK_QUARANTINED = concat!("select ", quarantine_columns!(), " from quarantine where id = $1 for update");
+    REPLAYED = "update quarantine set state = 'replayed' where id = $1";
+    DISCARDED = "update quarantine set state = 'discarded', raw = '' where id = $1";
+    RAISE = "insert into alerts (kind, subject, detail, opened, last, count) values ($1, $2, $3, $4, $4, 1) \
+        on conflict (kind, subject) where closed is null do update set detail = excluded.detail, \
+        last = greatest(alerts.last, excluded.last), count = alerts.count + 1";
+    CLOSE = "update alerts set closed = $3 where kind = $1 and subject = $2 and closed is null";
+    ADD_ACT = "insert into acts (at, who, verb, subject, reason) values ($1, $2, $3, $4, $5)";
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+    use super::*;
+    use crate::model::Kind;
+    use crate::staging::suite::Fixture;
+
+    #[tokio::test]
+    async fn every_statement_can_be_prepared() {
+        let fixture = Fixture::postgres().await;
+        let section = &fixture.config.staging;
+        let mut connection = PgConnection::connect(section.url.as_deref().unwrap()).await.unwrap();
+        let path = format!("set search_path = {}", section.schema);
+        sqlx::query(AssertSqlSafe(path)).execute(&mut connection).await.unwrap();
+        for (name, statement) in ALL {
+            use sqlx::SqlSafeStr as _;
+            let prepared = connection.prepare(statement.into_sql_str()).await;
+            assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
+        }
+    }
+
+    #[test]
+    fn the_kinds_of_events_with_files_stand_in_the_statement() {
+        let kinds: Vec<_> = Kind::all().filter(|kind| kind.carries_file()).map(Kind::code).collect();
+        assert_eq!(kinds, [6, 7]);
+        assert!(UNCAPTURED.contains("e.kind in (6, 7)"));
+    }
+}

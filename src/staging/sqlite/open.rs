@@ -1,0 +1,112 @@
+//! Opens the store: file, connections, migrations. Refuses a file that is no SQLite database.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::Mutex;
+
+use super::SqliteStaging;
+use crate::staging::arrival::Numbers;
+use crate::staging::open::migrator;
+use crate::staging::{Result, StagingError};
+
+/// How long a call waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement waits for another process to let go of the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that only read; a running render holds one.
+const READERS: u32 = 8;
+/// Pages in the log before they are copied into the file: fewer, larger copies than the default of 1000.
+const CHECKPOINT_PAGES: &str = "8000";
+/// Page cache of the writing connection, in KiB, as a negative number.
+const CACHE_KIB: &str = "-65536";
+/// The log is cut back to so many bytes after it has grown beyond.
+const LOG_BYTES: &str = "67108864";
+
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "staging", include_str!("migrations/0001_staging.sql"))];
+
+/// Opens the file, creates it if it is missing, and brings its tables up to date. Its directory exists.
+pub(in crate::staging) async fn open(path: &Path) -> Result<SqliteStaging> {
+    create_private(path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT);
+    let writing = options
+        .clone()
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", LOG_BYTES)
+        .pragma("cache_size", CACHE_KIB);
+    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
+    let writer = pool().max_connections(1).idle_timeout(None).max_lifetime(None).connect_with(writing).await?;
+    migrator(MIGRATIONS).run(&writer).await?;
+    let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
+    Ok(SqliteStaging {
+        writer,
+        readers,
+        numbers: Numbers::default(),
+        any_seen: AtomicBool::new(false),
+        returned: Mutex::default(),
+    })
+}
+
+/// Creates an empty file that only its owner can read: it will hold content. The log beside it takes over
+/// its rights.
+fn create_private(path: &Path) -> Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(StagingError::Unavailable { detail: format!("cannot create {}: {error}", path.display()) })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_database_or_comes_from_a_later_version_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("text.db");
+        std::fs::write(&text, "this is no database, but it is long enough to be looked at".repeat(20)).unwrap();
+        assert!(matches!(open(&text).await, Err(StagingError::Broken { .. })));
+
+        let later = dir.path().join("later.db");
+        let store = open(&later).await.unwrap();
+        let change = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+            values (999, 'of a later version', 1, x'00', 0)";
+        sqlx::query(change).execute(&store.writer).await.unwrap();
+        let refused = open(&later).await.err().unwrap();
+        assert!(matches!(&refused, StagingError::Broken { detail } if detail.contains("later version")), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn the_file_is_its_owners_alone_and_fully_synchronous() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging.db");
+        let store = open(&path).await.unwrap();
+        for file in ["staging.db", "staging.db-wal"] {
+            let mode = dir.path().join(file).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+        let pragma =
+            async |name: &'static str| sqlx::query_scalar::<_, i64>(name).fetch_one(&store.writer).await.unwrap();
+        assert_eq!(pragma("pragma synchronous").await, 2);
+        assert_eq!(pragma("pragma foreign_keys").await, 1);
+        assert_eq!(pragma("pragma busy_timeout").await, 5000);
+        let write = sqlx::query("delete from events").execute(&store.readers).await;
+        assert!(write.is_err(), "readers cannot write");
+    }
+}

@@ -1,0 +1,130 @@
+//! Deletes what no adapter needs any more, a slice at a time, so that writers are never held up for long.
+//!
+//! Each slice asks anew what may go and leaves tombstones in the same commit; nothing above the limit of
+//! `staging::steps` is ever touched.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+use super::arrive::chunk;
+use super::{SqliteStaging, rows, sql};
+use crate::model::Ticks;
+use crate::staging::keys::{count, digest, half, id_hash, uncount};
+use crate::staging::steps::purge_limit;
+use crate::staging::{PurgedEvents, Result, Seq};
+
+/// Rows deleted in one transaction.
+const SLICE: i64 = 20_000;
+/// How long a tombstone stands: longer than any queue or spool holds back a second delivery.
+const TOMBSTONE_AGE: Duration = Duration::from_secs(30 * 86_400);
+
+impl SqliteStaging {
+    pub(super) async fn purge(&self, adapters: &[String]) -> Result<PurgedEvents> {
+        let mut returned = self.returned.lock().await;
+        if !returned.is_empty() {
+            self.forget_swept(&returned).await?;
+            returned.clear();
+        }
+        let now = Ticks::now();
+        let mut purged = PurgedEvents::default();
+        loop {
+            let events = self.purge_slice(adapters, now).await?;
+            purged.events += uncount(events);
+            if events < SLICE {
+                break;
+            }
+        }
+        if purged.events > 0 {
+            self.purge_leftovers(adapters).await?;
+        }
+        self.purge_tombstones(now).await?;
+        purged.unreferenced = self.unreferenced().await?;
+        returned.clone_from(&purged.unreferenced);
+        Ok(purged)
+    }
+
+    /// One slice of events with their captures; returns how many events went.
+    async fn purge_slice(&self, adapters: &[String], now: Ticks) -> Result<i64> {
+        let mut tx = self.begin().await?;
+        let limit = limit(&mut tx, adapters).await?;
+        let (events, last) = bury(&mut tx, limit, now).await?;
+        if events > 0 {
+            sqlx::query(sql::RELEASE_CAPTURES).bind(last).execute(&mut *tx).await?;
+            sqlx::query(sql::PURGE_CAPTURES).bind(last).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        if events > 0 {
+            self.any_seen.store(true, Ordering::Relaxed);
+        }
+        Ok(events)
+    }
+
+    /// Message numbers and presence rows that only purged events needed.
+    async fn purge_leftovers(&self, adapters: &[String]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let limit = limit(&mut tx, adapters).await?;
+        sqlx::query(sql::PURGE_MESSAGES).bind(limit).execute(&mut *tx).await?;
+        sqlx::query(sql::PURGE_PRESENCE).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn purge_tombstones(&self, now: Ticks) -> Result<()> {
+        let before = now.minus(TOMBSTONE_AGE).ticks();
+        loop {
+            let purge = sqlx::query(sql::PURGE_SEEN).bind(before).bind(SLICE);
+            if purge.execute(self.writer()).await?.rows_affected() < SLICE.unsigned_abs() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Digests without a capture. They stay on record until the next purge, so that a crash before the
+    /// vault's sweep loses none of them.
+    async fn unreferenced(&self) -> Result<Vec<[u8; 32]>> {
+        let mut tx = self.begin().await?;
+        sqlx::query(sql::REFERENCED_AGAIN).execute(&mut *tx).await?;
+        let found: Vec<Vec<u8>> = sqlx::query_scalar(sql::UNREFERENCED).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        found.iter().map(|sha256| digest(sha256)).collect()
+    }
+
+    async fn forget_swept(&self, digests: &[[u8; 32]]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for sha256 in digests {
+            sqlx::query(sql::SWEPT).bind(&sha256[..]).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// The last arrival number that may go.
+async fn limit(connection: &mut SqliteConnection, adapters: &[String]) -> Result<Seq> {
+    let cut = sqlx::query(sql::ADAPTERS).fetch_all(&mut *connection).await?;
+    let cut = cut.iter().map(rows::adapter).collect::<Result<Vec<_>>>()?;
+    let open: Vec<(String, Seq)> = sqlx::query_as(sql::OPEN_BATCHES).fetch_all(connection).await?;
+    Ok(purge_limit(adapters, &cut, &open))
+}
+
+/// Deletes a slice of events and leaves tombstones; returns how many, and the last arrival number among them.
+async fn bury(connection: &mut SqliteConnection, limit: Seq, now: Ticks) -> Result<(i64, Seq)> {
+    let purge = sqlx::query_as(sql::PURGE_EVENTS).bind(limit).bind(SLICE);
+    let gone: Vec<(Seq, i64, String, Vec<u8>)> = purge.fetch_all(&mut *connection).await?;
+    let mut rest = gone.as_slice();
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(chunk(rest.len()));
+        rest = after;
+        let statement = sql::many(sql::ADD_SEEN, "(?, ?, ?, ?)", sql::ADD_SEEN_END, part.len());
+        let mut add = sqlx::query(AssertSqlSafe(statement));
+        for (_, source_no, key, sha256) in part {
+            add = add.bind(source_no).bind(id_hash(key).to_vec()).bind(half(&digest(sha256)?).to_vec());
+            add = add.bind(now.ticks());
+        }
+        add.execute(&mut *connection).await?;
+    }
+    let last = gone.iter().map(|(seq, ..)| *seq).max().unwrap_or(0);
+    Ok((count(gone.len() as u64), last))
+}

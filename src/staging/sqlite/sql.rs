@@ -1,0 +1,240 @@
+//! Every statement sent to SQLite, by name. A test prepares each of them.
+
+/// Declares the statements and lists them for the test that prepares them.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        $($(#[$doc])* pub(super) const $name: &str = $text;)*
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+macro_rules! event_columns {
+    () => {
+        "e.seq, e.source_no, s.uri as source, s.whole_uri as whole_source, e.event_id, e.whole_id, e.kind, e.room_no, \
+         r.uri as room_uri, r.whole_uri as whole_room_uri, e.person_no, m.number as message_no, e.time, \
+         e.time_is_receipt, e.sequence, e.received, e.conflict, e.raw \
+         from events e join rooms r on r.room_no = e.room_no join sources s on s.source_no = e.source_no \
+         left join message_numbers m on m.room_no = e.room_no and m.message_id = e.message_id "
+    };
+}
+
+macro_rules! batch_columns {
+    () => {
+        "id, adapter, interval_start, interval_end, from_seq, to_seq, first, state, attempts, retry_at, reason, \
+         events, messages, signals, conversations, late, left_out, replaced_characters, files, bytes, cut_at, \
+         published_at, collected_at, collected_how, purged_at"
+    };
+}
+
+macro_rules! quarantine_columns {
+    () => {
+        "id, received, origin, reason, detail, source, event_id, headers, size, sha256, seen, state"
+    };
+}
+
+statements! {
+    PING = "select 1";
+    BEGIN = "begin immediate";
+
+    FIND_SOURCES = "select source_no, uri from sources where uri in (select value from json_each($1))";
+    FIND_ROOMS = "select room_no, uri from rooms where uri in (select value from json_each($1))";
+    FIND_PERSONS = "select person_no, key from persons where key in (select value from json_each($1))";
+    ADD_SOURCE = "insert into sources (source_no, uri, whole_uri) \
+        values ((select coalesce(max(source_no), 0) + 1 from sources), $1, $2)";
+    ADD_ROOM = "insert into rooms (room_no, uri, whole_uri) \
+        values ((select coalesce(max(room_no), 0) + 1 from rooms), $1, $2)";
+    ADD_PERSON = "insert into persons (person_no, key, whole_key) \
+        values ((select coalesce(max(person_no), 0) + 1 from persons), $1, $2)";
+
+    SEQS_AFTER = "select seq from events where seq > $1";
+    INSERT_VARIANT = "insert into events (source_no, event_id, whole_id, variant, kind, room_no, person_no, \
+        message_id, time, time_is_receipt, sequence, received, conflict, sha256, raw) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true, $13, $14) \
+        on conflict (source_no, event_id, variant) do nothing returning seq";
+    RAW = "select raw from events where seq = $1";
+    FLAG = "update events set conflict = true where source_no = $1 and event_id = $2 and not conflict";
+    REMOVE = "delete from events where seq in (select value from json_each($1))";
+    ANY_SEEN = "select exists (select 1 from seen)";
+    TALLY = "update sources set staged = staged + $2, duplicates = duplicates + $3, conflicts = conflicts + $4, \
+        last_sequence = coalesce(max(last_sequence, $5), last_sequence, $5), \
+        heartbeat_sequence = coalesce(max(heartbeat_sequence, $6), heartbeat_sequence, $6), \
+        last_received = max(last_received, $7) where source_no = $1";
+    QUARANTINE = "insert into quarantine (key, received, origin, reason, detail, source, event_id, headers, size, \
+        sha256, raw, seen, state) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'waiting') \
+        on conflict (key) do update set seen = quarantine.seen + excluded.seen returning seen";
+
+    SOURCES = "select uri, whole_uri, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received \
+        from sources order by uri";
+    ADAPTERS = "select adapter, cut_seq, cut_at from adapters order by adapter";
+    BATCHES = concat!("select ", batch_columns!(), " from batches where ($1 is null or adapter = $1) \
+        and (json_array_length($2) = 0 or state in (select value from json_each($2))) order by id desc limit $3");
+    BATCH = concat!("select ", batch_columns!(), " from batches where id = $1");
+    BATCH_TOTALS = "select adapter, state, count(*) as batches, cast(sum(events) as bigint) as events, \
+        cast(sum(messages) as bigint) as messages from batches group by adapter, state \
+        order by adapter, state";
+    COUNT_EVENTS = "select count(*) from events where seq > $1 and seq <= $2 and room_no is not null";
+    OUTPUTS = "select position, name, kind, size, sha256, messages, collected_at from outputs \
+        where batch_id = $1 order by position";
+    EVENTS = concat!("select ", event_columns!(), "where e.seq > $1 and e.seq <= $2 \
+        order by e.room_no, e.time, e.sequence nulls last, e.seq");
+    UNCAPTURED = concat!("select ", event_columns!(), "where e.seq > $1 and e.seq <= $2 and e.kind in (6, 7) \
+        and not exists (select 1 from captures c where c.seq = e.seq) order by e.seq limit $3");
+    CAPTURES = "select seq, sha256, size, mismatch, reason from captures where seq > $1 and seq <= $2 order by seq";
+    PRESENCE = "select bytes from presence where adapter = $1 and room_no = $2 and batch_id < $3 \
+        order by batch_id desc limit 1";
+    QUARANTINED = concat!("select ", quarantine_columns!(), " from quarantine \
+        where ($1 is null or state = $1) and ($2 is null or reason = $2) order by id limit $3");
+    QUARANTINED_ONE = concat!("select ", quarantine_columns!(), ", raw from quarantine where id = $1");
+    ALERTS = "select kind, subject, detail, opened, last, count from alerts where closed is null order by opened, id";
+    ACTS = "select id, at, who, verb, subject, reason from acts order by id desc limit $1";
+    TOTALS = "select (select cast(coalesce(sum(staged), 0) as bigint) from sources) as staged, \
+        (select cast(coalesce(sum(duplicates), 0) as bigint) from sources) as duplicates, \
+        (select cast(coalesce(sum(conflicts), 0) as bigint) from sources) as conflicts, \
+        (select count(*) from events) as waiting, \
+        (select count(*) from quarantine where state = 'waiting') as quarantined, \
+        (select count(distinct sha256) from captures where sha256 is not null) as files";
+
+    LEASE = "insert into leases (name, holder, token, expires) \
+        values ($1, $2, 1, cast(unixepoch('subsec') * 1000 as integer) + $3) \
+        on conflict (name) do update set holder = excluded.holder, expires = excluded.expires, \
+        token = leases.token + case when leases.holder = excluded.holder then 0 else 1 end \
+        where leases.holder = excluded.holder \
+        or leases.expires <= cast(unixepoch('subsec') * 1000 as integer) returning token";
+    RELEASE = "update leases set holder = '', expires = 0 where name = $1 and holder = $2 and token = $3";
+    CHECK_LEASE = "select 1 from leases where name = $1 and holder = $2 and token = $3";
+
+    LAST_SEQ = "select coalesce(max(seq), 0) from events";
+    LOCK_ADAPTER = "select adapter, cut_seq, cut_at from adapters where adapter = $1";
+    SET_ADAPTER = "insert into adapters (adapter, cut_seq, cut_at) values ($1, $2, $3) \
+        on conflict (adapter) do update set cut_seq = excluded.cut_seq, cut_at = excluded.cut_at";
+    ADD_BATCH = concat!("insert into batches (adapter, interval_start, interval_end, from_seq, to_seq, first, state, \
+        cut_at) values ($1, $2, $3, $4, $5, $6, 'cut', $7) returning ", batch_columns!());
+    NUMBER_MESSAGES = "with fresh as (select e.room_no, e.message_id, min(e.seq) as first_seq, max(e.seq) as last_seq from events e \
+        where e.seq > $1 and e.seq <= $2 and e.message_id is not null and e.room_no is not null \
+        and not exists (select 1 from message_numbers m where m.room_no = e.room_no and m.message_id = e.message_id) \
+        group by e.room_no, e.message_id) \
+        insert into message_numbers (room_no, message_id, number, last_seq) \
+        select f.room_no, f.message_id, r.next_message_number - 1 \
+        + row_number() over (partition by f.room_no order by f.first_seq), f.last_seq \
+        from fresh f join rooms r on r.room_no = f.room_no";
+    NEXT_MESSAGE_NUMBERS = "update rooms set next_message_number = n.next from (select t.room_no, \
+        (select max(m.number) + 1 from message_numbers m where m.room_no = t.room_no) as next from \
+        (select distinct room_no from events where seq > $1 and seq <= $2 and message_id is not null \
+        and room_no is not null) t) n where rooms.room_no = n.room_no and rooms.next_message_number < n.next";
+    TOUCH_MESSAGES = "update message_numbers set last_seq = e.last_seq from \
+        (select room_no, message_id, max(seq) as last_seq from events where seq > $1 and seq <= $2 \
+        and message_id is not null and room_no is not null group by room_no, message_id) e \
+        where message_numbers.room_no = e.room_no and message_numbers.message_id = e.message_id \
+        and message_numbers.last_seq < e.last_seq";
+    ADD_CAPTURE = "insert into captures (seq, sha256, size, mismatch, reason) values ($1, $2, $3, $4, $5) \
+        on conflict (seq) do nothing";
+    LOCK_BATCH = concat!("select ", batch_columns!(), " from batches where id = $1");
+    SET_RENDERED = "update batches set state = $2, reason = null, events = $3, messages = $4, signals = $5, \
+        conversations = $6, late = $7, left_out = $8, replaced_characters = $9, files = $10, bytes = $11 where id = $1";
+    CLEAR_OUTPUTS = "delete from outputs where batch_id = $1";
+    ADD_OUTPUT = "insert into outputs (batch_id, position, name, kind, size, sha256, messages, collected_at) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8)";
+    SET_PRESENCE = "insert into presence (adapter, room_no, batch_id, bytes) values ($1, $2, $3, $4) \
+        on conflict (adapter, room_no, batch_id) do update set bytes = excluded.bytes";
+    SET_BATCH = "update batches set state = $2, attempts = $3, retry_at = $4, reason = $5, published_at = $6, \
+        collected_at = $7, collected_how = $8, purged_at = $9 where id = $1";
+    SET_COLLECTED = "update outputs set collected_at = coalesce(collected_at, $3) where batch_id = $1 and name = $2";
+
+    OPEN_BATCHES = "select adapter, min(from_seq) as from_seq, min(id) as id from batches \
+        where state not in ('purged', 'empty', 'abandoned') group by adapter";
+    PURGE_EVENTS = "delete from events where seq in \
+        (select seq from events where seq <= $1 order by seq limit $2) returning seq, source_no, event_id, sha256";
+    RELEASE_CAPTURES = "insert into unreferenced (sha256) select distinct sha256 from captures \
+        where seq <= $1 and sha256 is not null on conflict do nothing";
+    PURGE_CAPTURES = "delete from captures where seq <= $1";
+    REFERENCED_AGAIN = "delete from unreferenced where exists \
+        (select 1 from captures c where c.sha256 = unreferenced.sha256)";
+    UNREFERENCED = "select sha256 from unreferenced order by sha256";
+    SWEPT = "delete from unreferenced where sha256 = $1";
+    PURGE_MESSAGES = "delete from message_numbers where last_seq <= $1 and (room_no, message_id) not in \
+        (select room_no, message_id from events where seq > (select coalesce(max(cut_seq), 0) from adapters) \
+        and room_no is not null and message_id is not null)";
+    PURGE_PRESENCE = "delete from presence where exists (select 1 from presence n where n.adapter = presence.adapter \
+        and n.room_no = presence.room_no and n.batch_id > presence.batch_id and n.batch_id < coalesce( \
+        (select min(b.id) from batches b where b.adapter = presence.adapter \
+        and b.state not in ('purged', 'empty', 'abandoned')), 9223372036854775807))";
+    PURGE_SEEN = "delete from seen where (source_no, id_hash, digest) in \
+        (select source_no, id_hash, digest from seen where purged_at < $1 order by purged_at limit $2)";
+
+    LOCK_QUARANTINED = concat!("select ", quarantine_columns!(), " from quarantine where id = $1");
+    REPLAYED = "update quarantine set state = 'replayed' where id = $1";
+    DISCARDED = "update quarantine set state = 'discarded', raw = x'' where id = $1";
+    RAISE = "insert into alerts (kind, subject, detail, opened, last, count) values ($1, $2, $3, $4, $4, 1) \
+        on conflict (kind, subject) where closed is null do update set detail = excluded.detail, \
+        last = max(alerts.last, excluded.last), count = alerts.count + 1";
+    CLOSE = "update alerts set closed = $3 where kind = $1 and subject = $2 and closed is null";
+    ADD_ACT = "insert into acts (at, who, verb, subject, reason) values ($1, $2, $3, $4, $5)";
+}
+
+/// Statements of many rows: the part before the rows, one row, the part after.
+pub(super) const INSERT_EVENTS: &str = "insert into events (source_no, event_id, whole_id, variant, kind, room_no, \
+    person_no, message_id, time, time_is_receipt, sequence, received, conflict, sha256, raw) values ";
+pub(super) const EVENT_VALUES: &str = "(?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)";
+pub(super) const INSERT_EVENTS_END: &str = " on conflict (source_no, event_id, variant) do nothing";
+pub(super) const VARIANTS: &str = "with k (source_no, event_id) as (values ";
+pub(super) const VARIANTS_END: &str = ") select e.seq, e.source_no, e.event_id, e.variant, e.sha256 \
+    from k cross join events e on e.source_no = k.source_no and e.event_id = k.event_id \
+    order by e.source_no, e.event_id, e.variant";
+pub(super) const SEEN: &str = "with k (source_no, id_hash) as (values ";
+pub(super) const SEEN_END: &str = ") select s.source_no, s.id_hash, s.digest \
+    from k cross join seen s on s.source_no = k.source_no and s.id_hash = k.id_hash";
+pub(super) const ADD_SEEN: &str = "insert into seen (source_no, id_hash, digest, purged_at) values ";
+pub(super) const ADD_SEEN_END: &str = " on conflict do nothing";
+
+/// A statement of so many rows.
+pub(super) fn many(start: &str, row: &str, end: &str, rows: usize) -> String {
+    let mut statement = String::with_capacity(start.len() + (row.len() + 2) * rows + end.len());
+    statement.push_str(start);
+    for place in 0..rows {
+        statement.push_str(if place == 0 { "" } else { ", " });
+        statement.push_str(row);
+    }
+    statement.push_str(end);
+    statement
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, SqlSafeStr as _};
+
+    use super::*;
+    use crate::staging::suite::Fixture;
+
+    #[tokio::test]
+    async fn every_statement_can_be_prepared() {
+        let fixture = Fixture::sqlite().await;
+        let options = SqliteConnectOptions::new().filename(fixture.config.sqlite_path());
+        let mut connection = options.connect().await.unwrap();
+        for (name, statement) in ALL {
+            let prepared = connection.prepare(statement.into_sql_str()).await;
+            assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
+        }
+        let of_many_rows = [
+            many(INSERT_EVENTS, EVENT_VALUES, INSERT_EVENTS_END, 2),
+            many(VARIANTS, "(?, ?)", VARIANTS_END, 2),
+            many(SEEN, "(?, ?)", SEEN_END, 2),
+            many(ADD_SEEN, "(?, ?, ?, ?)", ADD_SEEN_END, 2),
+        ];
+        for statement in of_many_rows {
+            let prepared = connection.prepare(AssertSqlSafe(statement.clone()).into_sql_str()).await;
+            assert!(prepared.is_ok(), "{statement}: {:?}", prepared.err());
+        }
+    }
+
+    #[test]
+    fn the_kinds_of_events_with_files_stand_in_the_statement() {
+        use crate::model::Kind;
+        let kinds: Vec<_> = Kind::all().filter(|kind| kind.carries_file()).map(Kind::code).collect();
+        assert_eq!(kinds, [6, 7]);
+        assert!(UNCAPTURED.contains("e.kind in (6, 7)"));
+    }
+}

@@ -1,0 +1,166 @@
+//! Changing staging. Each method opens one transaction, hands it to the module that knows the statements,
+//! and commits.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+
+use super::arrive::{Tx, raise};
+use super::{SqliteStaging, rows, sql};
+use crate::model::Ticks;
+use crate::staging::arrival::{Learned, arrive};
+use crate::staging::keys::{count, key, plain, refused};
+use crate::staging::{
+    BatchId, BatchRow, BatchState, BatchStep, Capture, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
+    QuarantineResolution, QuarantineState, RenderedBatch, Result, StageEvents, Staged, StagingBatch, WriteStaging,
+};
+
+impl SqliteStaging {
+    /// Where single statements that change something go.
+    pub(super) fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
+    /// Where statements that only look go.
+    pub(super) fn reader(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Takes the write lock at once; a transaction that first reads and then writes would fail when another
+    /// process wrote in between, and no timeout would help.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+        Ok(self.writer.begin_with(sql::BEGIN).await?)
+    }
+
+    /// Stages inside a transaction that the caller commits.
+    async fn stage_in(&self, connection: &mut SqliteConnection, batch: &StagingBatch) -> Result<(Staged, Learned)> {
+        arrive(&mut Tx { store: self, connection }, &self.numbers, batch).await
+    }
+}
+
+#[async_trait]
+impl StageEvents for SqliteStaging {
+    async fn ping(&self) -> Result<()> {
+        sqlx::query(sql::PING).execute(self.writer()).await?;
+        Ok(())
+    }
+
+    async fn stage(&self, batch: &StagingBatch) -> Result<Staged> {
+        if batch.events.is_empty() && batch.quarantined.is_empty() {
+            return Ok(Staged::default());
+        }
+        let mut tx = self.begin().await?;
+        let (staged, learned) = self.stage_in(&mut tx, batch).await?;
+        tx.commit().await?;
+        self.numbers.remember(learned);
+        Ok(staged)
+    }
+}
+
+#[async_trait]
+impl WriteStaging for SqliteStaging {
+    async fn lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>> {
+        self.take_lease(name, holder, ttl).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<()> {
+        self.give_back(lease).await
+    }
+
+    async fn cut(&self, lease: &Lease, cut: &NewCut) -> Result<BatchRow> {
+        self.cut_batch(lease, cut).await
+    }
+
+    async fn record_captures(&self, captures: &[CaptureRow]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for capture in captures {
+            let add = sqlx::query(sql::ADD_CAPTURE).bind(capture.seq);
+            let add = match &capture.outcome {
+                Capture::Stored { sha256, size, mismatch } => {
+                    add.bind(Some(&sha256[..])).bind(Some(count(*size))).bind(*mismatch).bind(None::<String>)
+                }
+                Capture::Missing { reason } => {
+                    add.bind(None::<&[u8]>).bind(None::<i64>).bind(false).bind(Some(plain(reason).into_owned()))
+                }
+            };
+            add.execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<()> {
+        self.record_render(lease, rendered).await
+    }
+
+    async fn advance(
+        &self,
+        lease: Option<&Lease>,
+        id: BatchId,
+        from: &[BatchState],
+        step: &BatchStep,
+    ) -> Result<BatchRow> {
+        self.step(lease, id, from, step).await
+    }
+
+    async fn mark_collected(&self, id: BatchId, names: &[String], at: Ticks) -> Result<()> {
+        self.collect(id, names, at).await
+    }
+
+    async fn purge_events(&self, adapters: &[String]) -> Result<PurgedEvents> {
+        self.purge(adapters).await
+    }
+
+    async fn resolve_quarantined(&self, id: i64, resolution: &QuarantineResolution, act: &NewAct) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(sql::LOCK_QUARANTINED).bind(id).fetch_optional(&mut *tx).await?;
+        let row = rows::quarantined(&row.ok_or_else(|| refused(format!("there is no quarantined item {id}")))?)?;
+        if row.state != QuarantineState::Waiting {
+            return Err(refused(format!("quarantined item {id} is {} already", row.state.as_str())));
+        }
+        let (statement, learned) = match resolution {
+            QuarantineResolution::Replay(batch) => (sql::REPLAYED, Some(self.stage_in(&mut tx, batch).await?.1)),
+            QuarantineResolution::Discard => (sql::DISCARDED, None),
+        };
+        sqlx::query(statement).bind(id).execute(&mut *tx).await?;
+        add_act(&mut tx, act).await?;
+        tx.commit().await?;
+        if let Some(learned) = learned {
+            self.numbers.remember(learned);
+        }
+        Ok(())
+    }
+
+    async fn raise_alert(&self, kind: &str, subject: &str, detail: &str, at: Ticks) -> Result<()> {
+        let mut tx = self.begin().await?;
+        raise(&mut tx, kind, subject, detail, at).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn close_alert(&self, kind: &str, subject: &str, at: Ticks) -> Result<()> {
+        let close = sqlx::query(sql::CLOSE).bind(kind).bind(&*key(subject)).bind(at.ticks());
+        close.execute(self.writer()).await?;
+        Ok(())
+    }
+
+    async fn record_act(&self, act: &NewAct) -> Result<()> {
+        let mut tx = self.begin().await?;
+        add_act(&mut tx, act).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn add_act(connection: &mut SqliteConnection, act: &NewAct) -> Result<()> {
+    sqlx::query(sql::ADD_ACT)
+        .bind(act.at.ticks())
+        .bind(&*plain(&act.who))
+        .bind(&*plain(&act.verb))
+        .bind(&*plain(&act.subject))
+        .bind(&*plain(&act.reason))
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! One suite for both stores: what the traits promise, tested on SQLite and on PostgreSQL alike.
+//!
+//! Every test gets a store of its own, opened through [`super::open`], and leaves nothing behind.
+
+#![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+
+mod batches;
+mod cutting;
+mod keeping;
+mod kit;
+mod looking;
+mod numbering;
+mod purging;
+mod splitting;
+
+pub(super) use kit::Fixture;
+
+/// Declares each test once per store.
+macro_rules! suite {
+    ($($module:ident: $($test:ident),* $(,)?;)*) => {
+        mod sqlite {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$module::$test(&super::Fixture::sqlite().await).await;
+            })*)*
+        }
+
+        mod postgres {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$module::$test(&super::Fixture::postgres().await).await;
+            })*)*
+        }
+    };
+}
+
+suite! {
+    keeping:
+        an_event_is_kept_once,
+        the_same_meaning_is_a_duplicate,
+        other_content_is_kept_beside_the_first_with_an_alert,
+        duplicates_and_conflicts_within_one_call_are_treated_alike,
+        the_same_id_of_another_source_is_another_event,
+        every_text_a_source_may_send_is_kept,
+        writers_at_once_keep_each_event_once,
+        quarantine_counts_the_same_bytes_once,
+        a_quarantined_item_is_replayed_or_discarded_once,
+        everything_is_there_after_reopening;
+    numbering:
+        rooms_and_persons_are_numbered_in_order_of_arrival,
+        messages_are_numbered_per_room_and_alike_for_every_adapter,
+        numbers_stay_without_gaps_when_writers_race;
+    cutting:
+        a_cut_takes_exactly_what_came_since_the_last,
+        a_cut_must_move_forward,
+        events_come_ordered_by_room_time_sequence_and_arrival,
+        every_event_is_in_one_batch_while_writers_commit,
+        a_lease_is_held_by_one_and_fences_the_one_before;
+    batches:
+        a_rendered_batch_stands_and_is_not_rendered_otherwise,
+        a_batch_without_files_is_empty,
+        only_allowed_steps_are_taken,
+        a_failed_batch_is_tried_again_and_passes_presence_on,
+        outputs_are_collected_one_by_one,
+        presence_is_that_of_the_last_batch_before,
+        stale_leases_are_refused_everywhere;
+    purging:
+        only_what_every_adapter_has_finished_is_purged,
+        an_open_batch_of_a_removed_adapter_blocks,
+        a_purged_event_that_comes_again_is_known,
+        a_conflict_that_outlives_the_first_content_is_known,
+        captures_are_kept_once_and_released_with_their_last_event,
+        what_a_crash_left_unswept_is_told_again,
+        leftovers_go_with_their_events_and_no_sooner,
+        a_large_purge_goes_slice_by_slice;
+    looking:
+        batches_are_listed_oldest_first_and_cut_off_at_the_old_end,
+        quarantined_items_are_listed_by_state_and_reason,
+        alerts_open_count_and_close,
+        acts_are_listed_newest_first,
+        totals_add_up;
+    splitting:
+        any_split_gives_the_same_union;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_four_writers_two_adapters_200k() {
+    cutting::race(&Fixture::postgres().await, &cutting::Race { events: 50_000, calls: [5000, 2000, 500, 50] }).await;
+}
