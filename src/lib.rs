@@ -8,6 +8,7 @@
 pub mod assemble;
 pub mod config;
 pub mod errors;
+pub mod intake;
 pub mod model;
 pub mod pickup;
 pub mod simulate;

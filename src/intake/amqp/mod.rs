@@ -1,0 +1,200 @@
+//! Intake from RabbitMQ: one session after another until told to stop.
+//!
+//! A session is an epoch. Whatever goes wrong ends it; every delivery and every acknowledgement that
+//! belongs to it is dropped, and the broker delivers again on the next one. Staging makes that
+//! harmless. Nothing is ever rejected back to the broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::Connection;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::batcher::{Committer, Limits};
+use super::{Decoder, IntakeError, IntakeStats, Result};
+use crate::config::{Amqp, Config};
+use crate::staging::StageEvents;
+use crate::support::backoff::Backoff;
+
+mod connect;
+mod head;
+mod publish;
+mod session;
+#[cfg(test)]
+mod tests;
+mod topology;
+
+use connect::{Broker, close};
+pub use publish::{Outgoing, Published, Publisher};
+use session::{End, Session};
+pub use topology::{Made, SetupItem, SetupReport, setup};
+
+/// When AMQP intake ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AmqpMode {
+    /// When it is told to.
+    Daemon,
+    /// When the queue holds nothing more and everything received is committed and acknowledged.
+    Drained,
+}
+
+/// How long things may take. Tests shorten them.
+#[derive(Debug, Clone, Copy)]
+struct Timing {
+    /// Without a commit for so long, the session is closed, far below the broker's acknowledgement timeout.
+    outage: Duration,
+    /// Without a delivery for so long, the broker is asked for a sign of life.
+    silence: Duration,
+    /// Without a delivery for so long, an empty queue counts as drained.
+    quiet: Duration,
+    /// A run that must end gives up when it could not consume for so long.
+    give_up: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            outage: Duration::from_secs(30),
+            silence: Duration::from_secs(20),
+            quiet: Duration::from_millis(300),
+            give_up: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Takes in from the configured queue until `shutdown` is cancelled or, in [`AmqpMode::Drained`], until it is empty.
+///
+/// Without an `[amqp]` section there is nothing to do, and it returns at once. What it did stands in `stats`.
+///
+/// # Errors
+/// Before the first session: a setting that cannot work, or an exchange or queue that is not there. At any
+/// time: a staging error that retrying cannot mend. In [`AmqpMode::Drained`] also a broker or staging
+/// that stays away for half a minute.
+pub async fn run(
+    config: &Config,
+    stage: Arc<dyn StageEvents>,
+    stats: Arc<IntakeStats>,
+    shutdown: CancellationToken,
+    mode: AmqpMode,
+) -> Result<()> {
+    let Some(settings) = &config.amqp else { return Ok(()) };
+    run_timed(config, settings, stage, stats, shutdown, mode, Timing::default()).await
+}
+
+async fn run_timed(
+    config: &Config,
+    settings: &Amqp,
+    stage: Arc<dyn StageEvents>,
+    stats: Arc<IntakeStats>,
+    shutdown: CancellationToken,
+    mode: AmqpMode,
+    timing: Timing,
+) -> Result<()> {
+    let broker = Broker::new(settings)?;
+    let intake = Intake {
+        decoder: Decoder::new(config)?,
+        limits: Limits::new(&config.intake),
+        committer: Committer::new(stage, stats.clone(), timing.outage),
+        broker,
+        stats,
+        mode,
+        timing,
+    };
+    intake.epochs(&shutdown).await
+}
+
+/// What every session of one run shares.
+struct Intake {
+    broker: Broker,
+    decoder: Decoder,
+    limits: Limits,
+    committer: Committer,
+    stats: Arc<IntakeStats>,
+    mode: AmqpMode,
+    timing: Timing,
+}
+
+impl Intake {
+    async fn epochs(&self, shutdown: &CancellationToken) -> Result<()> {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
+        let mut ever_consumed = false;
+        let mut away_since = Instant::now();
+        loop {
+            let opened = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                opened = self.open() => opened,
+            };
+            let trouble = match opened {
+                Ok((connection, session)) => {
+                    ever_consumed = true;
+                    backoff.reset();
+                    let end = self.consume(&connection, session, shutdown).await;
+                    away_since = Instant::now();
+                    match end {
+                        End::Finished => return Ok(()),
+                        End::Fatal(error) => return Err(error.into()),
+                        End::Broken(error) => error,
+                        End::Outage(error) => {
+                            self.outlast(error, shutdown).await?;
+                            continue;
+                        }
+                    }
+                }
+                Err(error) if !ever_consumed && !error.retryable() => return Err(error),
+                Err(error) => error,
+            };
+            self.stats.note_error(&trouble);
+            let wait = backoff.after_failure();
+            if self.mode == AmqpMode::Drained && away_since.elapsed() + wait > self.timing.give_up {
+                return Err(trouble);
+            }
+            tracing::warn!(error = %trouble, retry_ms = wait.as_millis() as u64, "no session with the broker, trying again");
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<(Connection, Session<'_>)> {
+        let connection = self.broker.connect().await?;
+        let session = async {
+            if self.broker.settings().declare {
+                topology::declare(&self.broker, &connection).await?;
+            } else {
+                topology::check(&self.broker, &connection).await?;
+            }
+            Session::open(self, &connection).await
+        };
+        match session.await {
+            Ok(session) => Ok((connection, session)),
+            Err(error) => {
+                close(&connection).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn consume(&self, connection: &Connection, session: Session<'_>, shutdown: &CancellationToken) -> End {
+        self.stats.note_connected();
+        tracing::info!(queue = %self.broker.settings().queue, "taking in");
+        let end = session.run(shutdown).await;
+        self.stats.note_disconnected();
+        close(connection).await;
+        end
+    }
+
+    /// Staging is away for long: no session is held open meanwhile, so the broker waits for no acknowledgement.
+    async fn outlast(&self, error: crate::staging::StagingError, shutdown: &CancellationToken) -> Result<()> {
+        if self.mode == AmqpMode::Drained {
+            return Err(error.into());
+        }
+        tracing::error!(error = %error, "staging is away, the session is closed until it is back");
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            back = self.committer.until_available() => back.map_err(IntakeError::from),
+        }
+    }
+}

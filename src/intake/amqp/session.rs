@@ -1,0 +1,239 @@
+//! One session: receive, decode, commit, acknowledge, over one channel with one consumer.
+//!
+//! While a batch is committed the next one is received, never more. An acknowledgement is sent once per
+//! commit, for everything up to its last delivery, and only then. The session ends at the first
+//! sign that the broker no longer counts on it.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Acker, Channel, Connection, Consumer};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::connect::{ANSWER_TIME_MAX, short};
+use super::head::{delivery_count, head_of};
+use super::{AmqpMode, Intake};
+use crate::intake::batcher::{Collector, Committing, outcome};
+use crate::intake::decode::Received;
+use crate::intake::{IntakeError, Result};
+use crate::model::Ticks;
+use crate::staging::StagingError;
+
+/// Deliveries of one message after which an operator should know. Harmless as such: the limit is far higher.
+const DELIVERIES_WORTH_A_WARNING: u64 = 15;
+/// The longest a shutdown waits for the commit under way.
+const LAST_COMMIT_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Why a session ended.
+pub(super) enum End {
+    /// It was told to stop, or the queue is drained.
+    Finished,
+    /// The broker or the connection is gone; a new session may follow at once.
+    Broken(IntakeError),
+    /// Staging is away for too long; a new session makes sense only when it is back.
+    Outage(StagingError),
+    /// Staging says that retrying never helps.
+    Fatal(StagingError),
+}
+
+/// A consumer, and what is on its way from it into staging.
+pub(super) struct Session<'a> {
+    intake: &'a Intake,
+    channel: Channel,
+    consumer: Consumer,
+    queue: ShortString,
+    origin: String,
+    collector: Collector,
+    /// The acknowledgement of the newest delivery in `collector`.
+    newest: Option<Acker>,
+    committing: Option<(Committing, Acker)>,
+    /// When the broker last gave a sign of life.
+    heard: Instant,
+    /// The highest delivery count seen, once it is worth a warning.
+    delivered_often: u64,
+}
+
+impl<'a> Session<'a> {
+    pub(super) async fn open(intake: &'a Intake, connection: &Connection) -> Result<Self> {
+        let settings = intake.broker.settings();
+        let queue = short("amqp.queue", &settings.queue)?;
+        let opened = async {
+            let channel = connection.create_channel().await?;
+            channel.basic_qos(settings.prefetch.max(1), BasicQosOptions::default()).await?;
+            let options = BasicConsumeOptions::default();
+            let consumer =
+                channel.basic_consume(queue.clone(), "chancery".into(), options, FieldTable::default()).await?;
+            Ok((channel, consumer))
+        };
+        let (channel, consumer) = opened.await.map_err(|error: lapin::Error| intake.broker.failed(&error))?;
+        Ok(Self {
+            intake,
+            channel,
+            consumer,
+            origin: format!("amqp:{queue}"),
+            queue,
+            collector: Collector::new(intake.limits),
+            newest: None,
+            committing: None,
+            heard: Instant::now(),
+            delivered_often: DELIVERIES_WORTH_A_WARNING - 1,
+        })
+    }
+
+    /// Runs until something ends the session. What is not acknowledged by then the broker delivers again.
+    pub(super) async fn run(mut self, shutdown: &CancellationToken) -> End {
+        loop {
+            match self.step(shutdown).await {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen and deals with it.
+    async fn step(&mut self, shutdown: &CancellationToken) -> Result<(), End> {
+        let may_receive = !self.collector.is_full();
+        let due = self.collector.due().filter(|_| self.committing.is_none());
+        let look = self.next_look();
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Err(self.finish().await),
+            committed = commit_of(&mut self.committing) => self.acknowledge(committed).await,
+            delivery = self.consumer.next(), if may_receive => self.receive(delivery),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                self.commit();
+                Ok(())
+            }
+            () = sleep_until(look) => self.look().await,
+        }
+    }
+
+    /// Takes a delivery and all others that are already here.
+    fn receive(&mut self, first: Option<lapin::Result<Delivery>>) -> Result<(), End> {
+        let mut next = Some(first);
+        while let Some(delivery) = next {
+            let delivery = match delivery {
+                Some(Ok(delivery)) => delivery,
+                Some(Err(error)) => return Err(End::Broken(self.intake.broker.failed(&error))),
+                None => return Err(End::Broken(self.intake.broker.broken("the consumer was cancelled"))),
+            };
+            self.decode(delivery)?;
+            next = if self.collector.is_full() { None } else { self.consumer.next().now_or_never() };
+        }
+        self.heard = Instant::now();
+        if self.committing.is_none() && self.collector.is_due() {
+            self.commit();
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, delivery: Delivery) -> Result<(), End> {
+        // After a lost connection, deliveries may still lie in the client; they belong to nobody.
+        if !delivery.acker.usable() {
+            return Err(End::Broken(self.intake.broker.broken("the channel was closed")));
+        }
+        if delivery.redelivered {
+            let count = delivery_count(&delivery.properties);
+            if count > self.delivered_often {
+                self.delivered_often = count;
+                tracing::warn!(queue = %self.queue, deliveries = count, "a message is delivered again and again");
+            }
+        }
+        let before = self.collector.len();
+        let head = Some(head_of(&delivery.properties));
+        let input = Received { origin: &self.origin, received: Ticks::now(), head, body: delivery.data };
+        let decoder = &self.intake.decoder;
+        self.collector.add(input.body.len(), |batch| decoder.decode(input, batch));
+        self.intake.stats.note_received(self.collector.len() - before);
+        self.newest = Some(delivery.acker);
+        Ok(())
+    }
+
+    fn commit(&mut self) {
+        if let Some(acker) = self.newest.take() {
+            self.committing = Some((self.intake.committer.start(self.collector.take()), acker));
+        }
+    }
+
+    async fn acknowledge(&mut self, (committed, acker): (Result<(), StagingError>, Acker)) -> Result<(), End> {
+        match committed {
+            Ok(()) => {}
+            Err(error) if error.retryable() => return Err(End::Outage(error)),
+            Err(error) => return Err(End::Fatal(error)),
+        }
+        match timeout(ANSWER_TIME_MAX, acker.ack(BasicAckOptions { multiple: true })).await {
+            Ok(Ok(true)) => {}
+            // The driver's way of saying that the channel this delivery came on is gone.
+            Ok(Ok(false)) => return Err(End::Broken(self.intake.broker.broken("an acknowledgement came too late"))),
+            Ok(Err(error)) => return Err(End::Broken(self.intake.broker.failed(&error))),
+            Err(_) => return Err(End::Broken(self.intake.broker.broken("an acknowledgement could not be sent"))),
+        }
+        if self.collector.is_due() {
+            self.commit();
+        }
+        Ok(())
+    }
+
+    /// When to look after the broker, or whether the queue is drained.
+    fn next_look(&self) -> Instant {
+        let timing = &self.intake.timing;
+        match self.intake.mode {
+            AmqpMode::Drained if self.is_idle() => self.heard + timing.quiet,
+            _ => self.heard + timing.silence,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.committing.is_none() && self.collector.is_empty()
+    }
+
+    /// Asks the broker how many messages wait: a sign of life, and the way to know that the queue is drained.
+    async fn look(&mut self) -> Result<(), End> {
+        let options = QueueDeclareOptions { passive: true, ..Default::default() };
+        let asked = self.channel.queue_declare(self.queue.clone(), options, FieldTable::default());
+        let waiting = match timeout(ANSWER_TIME_MAX, asked).await {
+            Ok(Ok(queue)) => queue.message_count(),
+            Ok(Err(error)) => return Err(End::Broken(self.intake.broker.failed(&error))),
+            Err(_) => return Err(End::Broken(self.intake.broker.broken("no sign of life"))),
+        };
+        self.heard = Instant::now();
+        // A delivery may have overtaken the answer.
+        if let Some(delivery) = self.consumer.next().now_or_never() {
+            return self.receive(delivery);
+        }
+        if self.intake.mode == AmqpMode::Drained && self.is_idle() && waiting == 0 {
+            return Err(End::Finished);
+        }
+        Ok(())
+    }
+
+    /// Told to stop: waits for the commit under way and acknowledges it. What was only received comes again.
+    async fn finish(&mut self) -> End {
+        self.newest = None;
+        self.collector.take();
+        if self.committing.is_none() {
+            return End::Finished;
+        }
+        match timeout(LAST_COMMIT_TIME_MAX, commit_of(&mut self.committing)).await {
+            Ok(committed) => match self.acknowledge(committed).await {
+                Err(End::Fatal(error)) => End::Fatal(error),
+                _ => End::Finished,
+            },
+            Err(_) => End::Finished,
+        }
+    }
+}
+
+/// The outcome of the commit under way; never, when there is none.
+async fn commit_of(committing: &mut Option<(Committing, Acker)>) -> (Result<(), StagingError>, Acker) {
+    let Some((commit, _)) = committing.as_mut() else { return std::future::pending().await };
+    let joined = commit.await;
+    match committing.take() {
+        Some((_, acker)) => (outcome(joined).map(|_| ()), acker),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,161 @@
+//! Collects what was decoded and commits it: as many events as a commit may hold, or as long as an event may wait.
+//!
+//! A commit runs in a task of its own, so that the next batch is received meanwhile; there is never more
+//! than one under way, so acknowledgements stay in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::IntakeStats;
+use crate::config;
+use crate::staging::{StageEvents, Staged, StagingBatch, StagingError};
+use crate::support::backoff::Backoff;
+
+/// Bytes after which a batch is committed although it could hold more events: large events must not
+/// pile up to gigabytes.
+const COMMIT_BYTES_MAX: usize = 32 << 20;
+/// After so long without an answer a commit counts as failed. It may have happened; repeating it is harmless.
+const COMMIT_TIME_MAX: Duration = Duration::from_secs(120);
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+/// When a batch is ready.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    events_max: usize,
+    delay: Duration,
+}
+
+impl Limits {
+    pub(super) fn new(intake: &config::Intake) -> Self {
+        Self { events_max: intake.commit_events_max.max(1) as usize, delay: intake.commit_delay.get() }
+    }
+}
+
+/// The batch that is being received.
+#[derive(Debug)]
+pub(super) struct Collector {
+    limits: Limits,
+    batch: StagingBatch,
+    bytes: usize,
+    due: Option<Instant>,
+}
+
+impl Collector {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, batch: StagingBatch::default(), bytes: 0, due: None }
+    }
+
+    /// Lets `decode` add to the batch; `bytes` is the size of what it decodes.
+    pub(super) fn add(&mut self, bytes: usize, decode: impl FnOnce(&mut StagingBatch)) {
+        decode(&mut self.batch);
+        self.bytes += bytes;
+        self.due.get_or_insert_with(|| Instant::now() + self.limits.delay);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.batch.events.len() + self.batch.quarantined.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether nothing more may be added before the batch is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= self.limits.events_max || self.bytes >= COMMIT_BYTES_MAX
+    }
+
+    /// When the batch must be committed even if it is not full; `None` while it is empty.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Whether the batch must be committed now.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_full() || self.due.is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Takes the batch and begins the next.
+    pub(super) fn take(&mut self) -> StagingBatch {
+        self.bytes = 0;
+        self.due = None;
+        std::mem::take(&mut self.batch)
+    }
+}
+
+/// A commit under way. Dropping it stops waiting; whether it happened is then unknown, and repeating is harmless.
+pub(super) type Committing = AbortOnDropHandle<Result<Staged, StagingError>>;
+
+/// Commits batches into staging.
+#[derive(Clone)]
+pub(super) struct Committer {
+    stage: Arc<dyn StageEvents>,
+    stats: Arc<IntakeStats>,
+    patience: Duration,
+}
+
+impl Committer {
+    /// `patience`: how long an unavailable staging is tried again before the commit is given up.
+    pub(super) fn new(stage: Arc<dyn StageEvents>, stats: Arc<IntakeStats>, patience: Duration) -> Self {
+        Self { stage, stats, patience }
+    }
+
+    /// Starts a commit. It fails with a retryable error only when patience has run out.
+    pub(super) fn start(&self, batch: StagingBatch) -> Committing {
+        let this = self.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move { this.commit(&batch).await }))
+    }
+
+    async fn commit(&self, batch: &StagingBatch) -> Result<Staged, StagingError> {
+        let begun = Instant::now();
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
+        loop {
+            let error = match self.attempt(batch).await {
+                Ok(staged) => {
+                    self.stats.note_committed(&staged);
+                    return Ok(staged);
+                }
+                Err(error) => error,
+            };
+            self.stats.note_error(&error);
+            let wait = backoff.after_failure();
+            if !error.retryable() || begun.elapsed() + wait > self.patience {
+                return Err(error);
+            }
+            tracing::warn!(error = %error, retry_ms = wait.as_millis() as u64, "staging did not commit, trying again");
+            sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&self, batch: &StagingBatch) -> Result<Staged, StagingError> {
+        timeout(COMMIT_TIME_MAX, self.stage.stage(batch)).await.unwrap_or_else(|_| {
+            let detail = format!("no answer to a commit within {} s", COMMIT_TIME_MAX.as_secs());
+            Err(StagingError::Unavailable { detail })
+        })
+    }
+
+    /// Waits until staging gives a sign of life. Returns its error when that will never be.
+    pub(super) async fn until_available(&self) -> Result<(), StagingError> {
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
+        loop {
+            match self.stage.ping().await {
+                Err(error) if error.retryable() => {
+                    self.stats.note_error(&error);
+                    sleep(backoff.after_failure()).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// The outcome of a commit's task, its own failure included.
+pub(super) fn outcome(
+    joined: Result<Result<Staged, StagingError>, tokio::task::JoinError>,
+) -> Result<Staged, StagingError> {
+    joined.unwrap_or_else(|error| Err(StagingError::Broken { detail: format!("a commit ended abnormally: {error}") }))
+}
