@@ -7,7 +7,7 @@ use std::time::Duration;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionBuilder, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionBuilder, ConnectionProperties};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
@@ -119,10 +119,26 @@ impl Broker {
     }
 }
 
-/// Closes a connection in order; one that does not answer is dropped.
-pub(super) async fn close(connection: &Connection) {
-    if let Ok(Err(error)) = timeout(Duration::from_secs(5), connection.close(200, "done".into())).await {
+/// Closes a connection in order, its channel first: the driver stumbles over a channel that closes at the
+/// same moment. What does not answer is dropped.
+pub(super) async fn close(channel: Option<&Channel>, connection: &Connection) {
+    let farewell = async {
+        if let Some(channel) = channel {
+            close_channel(channel).await;
+        }
+        connection.close(200, "done".into()).await
+    };
+    if let Ok(Err(error)) = timeout(Duration::from_secs(5), farewell).await {
         tracing::debug!(error = %error, "the connection was already gone");
+    }
+}
+
+/// Closes a channel, unless the broker has done so already.
+pub(super) async fn close_channel(channel: &Channel) {
+    if channel.status().connected()
+        && let Err(error) = channel.close(200, "done".into()).await
+    {
+        tracing::debug!(error = %error, "the channel was already gone");
     }
 }
 

@@ -48,6 +48,8 @@ struct Timing {
     silence: Duration,
     /// Without a delivery for so long, an empty queue counts as drained.
     quiet: Duration,
+    /// The longest an acknowledgement or an answer of the broker may take.
+    answer: Duration,
     /// A run that must end gives up when it could not consume for so long.
     give_up: Duration,
 }
@@ -58,6 +60,7 @@ impl Default for Timing {
             outage: Duration::from_secs(30),
             silence: Duration::from_secs(20),
             quiet: Duration::from_millis(300),
+            answer: connect::ANSWER_TIME_MAX,
             give_up: Duration::from_secs(30),
         }
     }
@@ -130,7 +133,7 @@ impl Intake {
                 Ok((connection, session)) => {
                     ever_consumed = true;
                     backoff.reset();
-                    let end = self.consume(&connection, session, shutdown).await;
+                    let end = self.consume(connection, session, shutdown).await;
                     away_since = Instant::now();
                     match end {
                         End::Finished => return Ok(()),
@@ -171,18 +174,21 @@ impl Intake {
         match session.await {
             Ok(session) => Ok((connection, session)),
             Err(error) => {
-                close(&connection).await;
+                close(None, &connection).await;
                 Err(error)
             }
         }
     }
 
-    async fn consume(&self, connection: &Connection, session: Session<'_>, shutdown: &CancellationToken) -> End {
+    async fn consume(&self, connection: Connection, mut session: Session<'_>, shutdown: &CancellationToken) -> End {
         self.stats.note_connected();
         tracing::info!(queue = %self.broker.settings().queue, "taking in");
         let end = session.run(shutdown).await;
         self.stats.note_disconnected();
-        close(connection).await;
+        // A broken connection is only dropped: saying farewell to it would mean waiting for an answer.
+        if !matches!(end, End::Broken(_)) {
+            session.close(&connection).await;
+        }
         end
     }
 

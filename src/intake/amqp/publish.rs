@@ -164,8 +164,8 @@ impl Publisher {
         while !self.window.is_empty() {
             self.settle_oldest().await?;
         }
-        if let Some((connection, _)) = &self.link {
-            close(connection).await;
+        if let Some((connection, channel)) = &self.link {
+            close(Some(channel), connection).await;
         }
         Ok(self.published)
     }

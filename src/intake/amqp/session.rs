@@ -14,7 +14,7 @@ use lapin::{Acker, Channel, Connection, Consumer};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{ANSWER_TIME_MAX, short};
+use super::connect::{close, short};
 use super::head::{delivery_count, head_of};
 use super::{AmqpMode, Intake};
 use crate::intake::batcher::{Collector, Committing, outcome};
@@ -85,13 +85,18 @@ impl<'a> Session<'a> {
     }
 
     /// Runs until something ends the session. What is not acknowledged by then the broker delivers again.
-    pub(super) async fn run(mut self, shutdown: &CancellationToken) -> End {
+    pub(super) async fn run(&mut self, shutdown: &CancellationToken) -> End {
         loop {
             match self.step(shutdown).await {
                 Ok(()) => {}
                 Err(end) => return end,
             }
         }
+    }
+
+    /// Takes leave of the broker.
+    pub(super) async fn close(self, connection: &Connection) {
+        close(Some(&self.channel), connection).await;
     }
 
     /// Waits for the next thing to happen and deals with it.
@@ -165,7 +170,7 @@ impl<'a> Session<'a> {
             Err(error) if error.retryable() => return Err(End::Outage(error)),
             Err(error) => return Err(End::Fatal(error)),
         }
-        match timeout(ANSWER_TIME_MAX, acker.ack(BasicAckOptions { multiple: true })).await {
+        match timeout(self.intake.timing.answer, acker.ack(BasicAckOptions { multiple: true })).await {
             Ok(Ok(true)) => {}
             // The driver's way of saying that the channel this delivery came on is gone.
             Ok(Ok(false)) => return Err(End::Broken(self.intake.broker.broken("an acknowledgement came too late"))),
@@ -195,7 +200,7 @@ impl<'a> Session<'a> {
     async fn look(&mut self) -> Result<(), End> {
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
         let asked = self.channel.queue_declare(self.queue.clone(), options, FieldTable::default());
-        let waiting = match timeout(ANSWER_TIME_MAX, asked).await {
+        let waiting = match timeout(self.intake.timing.answer, asked).await {
             Ok(Ok(queue)) => queue.message_count(),
             Ok(Err(error)) => return Err(End::Broken(self.intake.broker.failed(&error))),
             Err(_) => return Err(End::Broken(self.intake.broker.broken("no sign of life"))),

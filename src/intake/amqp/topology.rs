@@ -15,7 +15,7 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
-use super::connect::{Broker, close, short};
+use super::connect::{Broker, close, close_channel, short};
 use crate::config::{Amqp, QueueType};
 use crate::intake::{IntakeError, Result};
 
@@ -71,7 +71,7 @@ pub async fn setup(settings: &Amqp) -> Result<SetupReport> {
     let broker = Broker::new(settings)?;
     let connection = broker.connect().await?;
     let report = declare(&broker, &connection).await;
-    close(&connection).await;
+    close(None, &connection).await;
     report
 }
 
@@ -176,12 +176,15 @@ async fn look(broker: &Broker, connection: &Connection, item: &Item<'_>) -> Resu
             channel.queue_declare(name, options, FieldTable::default()).await.map(|_| ())
         }
     };
+    close_channel(&channel).await;
     found.map_err(|error| translate(broker, item, &error))
 }
 
 async fn make(broker: &Broker, connection: &Connection, item: &Item<'_>) -> Result<()> {
     let channel = connection.create_channel().await.map_err(|error| broker.failed(&error))?;
-    declare_one(&channel, item).await?.map_err(|error| translate(broker, item, &error))
+    let made = declare_one(&channel, item).await?;
+    close_channel(&channel).await;
+    made.map_err(|error| translate(broker, item, &error))
 }
 
 async fn declare_one(channel: &Channel, item: &Item<'_>) -> Result<lapin::Result<()>> {
