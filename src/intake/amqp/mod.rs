@@ -171,7 +171,10 @@ impl Intake {
             }
             Session::open(self, &connection).await
         };
-        match session.await {
+        let opened = tokio::time::timeout(self.timing.answer, session)
+            .await
+            .unwrap_or_else(|_| Err(self.broker.broken("no answer while a session was opened")));
+        match opened {
             Ok(session) => Ok((connection, session)),
             Err(error) => {
                 close(None, &connection).await;

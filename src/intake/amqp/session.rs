@@ -11,7 +11,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, Channel, Connection, Consumer};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{close, short};
@@ -170,12 +170,17 @@ impl<'a> Session<'a> {
             Err(error) if error.retryable() => return Err(End::Outage(error)),
             Err(error) => return Err(End::Fatal(error)),
         }
-        match timeout(self.intake.timing.answer, acker.ack(BasicAckOptions { multiple: true })).await {
-            Ok(Ok(true)) => {}
+        let acked = tokio::select! {
+            biased;
+            acked = timeout(self.intake.timing.answer, acker.ack(BasicAckOptions { multiple: true })) => acked.ok(),
+            () = closed(&self.channel) => None,
+        };
+        match acked {
+            Some(Ok(true)) => {}
             // The driver's way of saying that the channel this delivery came on is gone.
-            Ok(Ok(false)) => return Err(End::Broken(self.intake.broker.broken("an acknowledgement came too late"))),
-            Ok(Err(error)) => return Err(End::Broken(self.intake.broker.failed(&error))),
-            Err(_) => return Err(End::Broken(self.intake.broker.broken("an acknowledgement could not be sent"))),
+            Some(Ok(false)) => return Err(End::Broken(self.intake.broker.broken("an acknowledgement came too late"))),
+            Some(Err(error)) => return Err(End::Broken(self.intake.broker.failed(&error))),
+            None => return Err(End::Broken(self.intake.broker.broken("an acknowledgement could not be sent"))),
         }
         if self.collector.is_due() {
             self.commit();
@@ -230,6 +235,14 @@ impl<'a> Session<'a> {
             },
             Err(_) => End::Finished,
         }
+    }
+}
+
+/// Returns soon after the channel is gone. The driver may leave an acknowledgement unanswered that it was
+/// given at the moment the connection broke.
+async fn closed(channel: &Channel) {
+    while channel.status().connected() {
+        sleep(Duration::from_millis(100)).await;
     }
 }
 

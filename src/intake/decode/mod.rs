@@ -13,6 +13,8 @@ use crate::model::{Ticks, UnreadableReason};
 use crate::staging::{NewQuarantined, StagingBatch};
 
 mod binary;
+#[cfg(test)]
+mod contract;
 mod event;
 #[cfg(test)]
 mod tests;
