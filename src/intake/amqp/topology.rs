@@ -3,12 +3,13 @@
 //! `setup` makes it, as often as it is called; `check` only looks. Neither ever deletes or changes anything
 //! that is there.
 //!
-//! The queue carries no time limit and no length limit. Its delivery limit is set so high that only a
-//! message that is redelivered for ever meets it: RabbitMQ 4 would otherwise take a message away after 20
-//! deliveries, and before 4.0 the broker refuses `-1`. What meets the limit goes to the dead-letter queue,
-//! at least once, and that strategy demands `reject-publish`. The broker's own acknowledgement timeout (30
-//! minutes unless `consumer_timeout` says otherwise) is never reached, because a session is closed
-//! after half a minute without a commit.
+//! The queue carries no limit of time or length. Its delivery limit is set so high that only a message
+//! that is redelivered for ever meets it: RabbitMQ 4 would otherwise take a message away after 20
+//! deliveries, while `-1`, its word for no limit, makes 3.10 drop a message at its first return. What
+//! meets the limit goes to the dead-letter queue, at least once, and that strategy demands
+//! `reject-publish`. The broker's own acknowledgement timeout (30 minutes unless `consumer_timeout` says
+//! otherwise) is left alone: it is never reached, because a session is closed after half a minute
+//! without a commit.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};

@@ -1,7 +1,9 @@
 //! Set-up: what is made, what is only checked, and what the errors say.
 
 use lapin::ExchangeKind;
-use lapin::options::ExchangeDeclareOptions;
+use std::time::Duration;
+
+use lapin::options::{BasicGetOptions, BasicNackOptions, ExchangeDeclareOptions};
 use lapin::types::FieldTable;
 
 use super::super::{Broker, Made};
@@ -127,5 +129,30 @@ async fn settings_that_cannot_work_are_refused_before_any_connection() {
     }
     for (error, key) in cases {
         assert!(error.starts_with(&format!("{key}: ")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_broker_gives_up_lies_in_the_dead_letter_queue() {
+    for queue_type in [QueueType::Quorum, QueueType::Classic] {
+        let mut bench = Bench::bare();
+        bench.settings.queue_type = queue_type;
+        bench.setup().await.unwrap();
+        bench.publish(0..1).await;
+        let connection = Broker::new(&bench.settings).unwrap().connect().await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        for requeue in [true, true, false] {
+            let queue = bench.settings.queue.as_str().into();
+            let got = channel.basic_get(queue, BasicGetOptions::default()).await.unwrap();
+            let acker = got.map(|message| message.delivery.acker).unwrap();
+            assert!(acker.nack(BasicNackOptions { requeue, ..Default::default() }).await.unwrap());
+        }
+        for _ in 0..100 {
+            if bench.ready(&bench.settings.dead_letter_exchange).await == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(bench.ready(&bench.settings.dead_letter_exchange).await, 1);
     }
 }
