@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::IntakeStats;
@@ -95,16 +96,24 @@ pub(super) type Committing = AbortOnDropHandle<Result<Staged, StagingError>>;
 pub(super) struct Committer {
     stage: Arc<dyn StageEvents>,
     stats: Arc<IntakeStats>,
+    shutdown: CancellationToken,
     patience: Duration,
 }
 
 impl Committer {
-    /// `patience`: how long an unavailable staging is tried again before the commit is given up.
-    pub(super) fn new(stage: Arc<dyn StageEvents>, stats: Arc<IntakeStats>, patience: Duration) -> Self {
-        Self { stage, stats, patience }
+    /// `patience`: how long an unavailable staging is tried again before the commit is given up. Once
+    /// `shutdown` is cancelled, it is not tried again at all.
+    pub(super) fn new(
+        stage: Arc<dyn StageEvents>,
+        stats: Arc<IntakeStats>,
+        shutdown: CancellationToken,
+        patience: Duration,
+    ) -> Self {
+        Self { stage, stats, shutdown, patience }
     }
 
-    /// Starts a commit. It fails with a retryable error only when patience has run out.
+    /// Starts a commit. It fails with a retryable error only when patience has run out or
+    /// intake is told to stop.
     pub(super) fn start(&self, batch: StagingBatch) -> Committing {
         let this = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move { this.commit(&batch).await }))
@@ -127,7 +136,10 @@ impl Committer {
                 return Err(error);
             }
             tracing::warn!(error = %error, retry_ms = wait.as_millis() as u64, "staging did not commit, trying again");
-            sleep(wait).await;
+            tokio::select! {
+                () = self.shutdown.cancelled() => return Err(error),
+                () = sleep(wait) => {}
+            }
         }
     }
 

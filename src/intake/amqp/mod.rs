@@ -98,7 +98,7 @@ async fn run_timed(
     let intake = Intake {
         decoder: Decoder::new(config)?,
         limits: Limits::new(&config.intake),
-        committer: Committer::new(stage, stats.clone(), timing.outage),
+        committer: Committer::new(stage, stats.clone(), shutdown.clone(), timing.outage),
         broker,
         stats,
         mode,

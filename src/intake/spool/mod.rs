@@ -76,7 +76,7 @@ pub async fn run(
     let decoder = Arc::new(Decoder::new(config)?);
     let take_in = TakeIn {
         decoder,
-        committer: Committer::new(stage, stats.clone(), PATIENCE),
+        committer: Committer::new(stage, stats.clone(), shutdown.clone(), PATIENCE),
         limits: Limits::new(&config.intake),
         line_max: config.intake.event_size_max.get(),
         stats: stats.clone(),
@@ -90,8 +90,8 @@ pub async fn run(
         match waiting(&directory) {
             Ok(files) => {
                 report.left = 0;
-                let ended = scan(&take_in, &files, &mut report).await;
-                match ended {
+                match scan(&take_in, &files, &mut report).await {
+                    Err(error) if error.retryable() && shutdown.is_cancelled() => return Ok(report),
                     Err(error) if mode == SpoolMode::Once || !error.retryable() => return Err(error),
                     Err(error) => tracing::warn!(error = %error, "spool intake waits for staging"),
                     Ok(()) => {}

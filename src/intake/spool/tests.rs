@@ -173,6 +173,23 @@ async fn the_daemon_waits_for_staging_takes_new_files_and_stops_when_told() {
     assert_eq!(report, SpoolReport { done: 2, refused: 0, left: 0 });
 }
 
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_a_staging_that_is_away() {
+    for mode in [SpoolMode::Daemon, SpoolMode::Once] {
+        let bench = Arc::new(Bench::new());
+        bench.stage.set_away(true);
+        bench.put("a.ndjson", &lines(0..5));
+        let running = tokio::spawn({
+            let bench = bench.clone();
+            async move { bench.run(mode).await }
+        });
+        until(|| bench.stage.failures() >= 1).await;
+        bench.shutdown.cancel();
+        let report = tokio::time::timeout(Duration::from_secs(3), running).await.unwrap().unwrap().unwrap();
+        assert_eq!((report.done, bench.names("")), (0, names(["a.ndjson", "done"])));
+    }
+}
+
 async fn until(mut reached: impl FnMut() -> bool) {
     for _ in 0..1000 {
         if reached() {

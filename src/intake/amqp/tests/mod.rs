@@ -5,3 +5,4 @@ mod bench;
 mod publishing;
 mod sessions;
 mod setup;
+mod tls;

@@ -187,6 +187,18 @@ async fn a_shutdown_acknowledges_what_is_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_does_not_wait_for_a_staging_that_is_away() {
+    let bench = Arc::new(Bench::new().await);
+    bench.publish(0..20).await;
+    bench.stage.set_away(true);
+    let daemon = bench.daemon();
+    until(|| bench.stage.failures() > 0).await;
+    bench.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(5), daemon).await.unwrap().unwrap().unwrap();
+    bench.until_ready(20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drained_run_gives_up_on_a_broker_that_stays_away() {
     let mut bench = Bench::new().await;
     bench.timing.give_up = Duration::from_millis(600);
