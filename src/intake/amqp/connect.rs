@@ -7,7 +7,7 @@ use std::time::Duration;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Channel, Connection, ConnectionBuilder, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionBuilder, ConnectionProperties, ErrorKind};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ use crate::intake::{IntakeError, Result};
 /// Seconds between heartbeats. The broker and Chancery notice a dead peer after two of them.
 const HEARTBEAT_SECS: u16 = 15;
 /// The longest a connection may take to be opened or closed, or a question to be answered.
-pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
+pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A broker, and who Chancery is there.
 #[derive(Debug, Clone)]
@@ -82,7 +82,14 @@ impl Broker {
 
     /// A driver error, as an error of this broker.
     pub(super) fn failed(&self, error: &lapin::Error) -> IntakeError {
-        self.broken(error.to_string())
+        match error.kind() {
+            // The driver reads properties and header names as UTF-8 only, and gives the whole connection up.
+            ErrorKind::ParsingError(_) => self.broken(format!(
+                "a frame cannot be read; most likely a message at the head of the queue has a property or header name \
+                 that is no UTF-8 and must be taken out by hand ({error})"
+            )),
+            _ => self.broken(error.to_string()),
+        }
     }
 
     /// An error of this broker.
