@@ -132,8 +132,11 @@ impl Intake {
             let trouble = match opened {
                 Ok((connection, session)) => {
                     ever_consumed = true;
-                    backoff.reset();
-                    let end = self.consume(connection, session, shutdown).await;
+                    let (end, progress) = self.consume(connection, session, shutdown).await;
+                    // A session that opens and breaks at once must not be opened again without a pause.
+                    if progress {
+                        backoff.reset();
+                    }
                     away_since = Instant::now();
                     match end {
                         End::Finished => return Ok(()),
@@ -183,16 +186,23 @@ impl Intake {
         }
     }
 
-    async fn consume(&self, connection: Connection, mut session: Session<'_>, shutdown: &CancellationToken) -> End {
+    /// Runs one session. Also tells whether it acknowledged anything.
+    async fn consume(
+        &self,
+        connection: Connection,
+        mut session: Session<'_>,
+        shutdown: &CancellationToken,
+    ) -> (End, bool) {
         self.stats.note_connected();
         tracing::info!(queue = %self.broker.settings().queue, "taking in");
         let end = session.run(shutdown).await;
+        let progress = session.has_acknowledged();
         self.stats.note_disconnected();
         // A broken connection is only dropped: saying farewell to it would mean waiting for an answer.
         if !matches!(end, End::Broken(_)) {
             session.close(&connection).await;
         }
-        end
+        (end, progress)
     }
 
     /// Staging is away for long: no session is held open meanwhile, so the broker waits for no acknowledgement.

@@ -55,6 +55,7 @@ pub(super) struct Session<'a> {
     heard: Instant,
     /// The highest delivery count seen, once it is worth a warning.
     delivered_often: u64,
+    has_acknowledged: bool,
 }
 
 impl<'a> Session<'a> {
@@ -81,6 +82,7 @@ impl<'a> Session<'a> {
             committing: None,
             heard: Instant::now(),
             delivered_often: DELIVERIES_WORTH_A_WARNING - 1,
+            has_acknowledged: false,
         })
     }
 
@@ -139,7 +141,7 @@ impl<'a> Session<'a> {
     fn decode(&mut self, delivery: Delivery) -> Result<(), End> {
         // After a lost connection, deliveries may still lie in the client; they belong to nobody.
         if !delivery.acker.usable() {
-            return Err(End::Broken(self.intake.broker.broken("the channel was closed")));
+            return Err(self.gone("the channel was closed"));
         }
         if delivery.redelivered {
             let count = delivery_count(&delivery.properties);
@@ -178,14 +180,31 @@ impl<'a> Session<'a> {
         match acked {
             Some(Ok(true)) => {}
             // The driver's way of saying that the channel this delivery came on is gone.
-            Some(Ok(false)) => return Err(End::Broken(self.intake.broker.broken("an acknowledgement came too late"))),
+            Some(Ok(false)) => return Err(self.gone("an acknowledgement came too late")),
             Some(Err(error)) => return Err(End::Broken(self.intake.broker.failed(&error))),
-            None => return Err(End::Broken(self.intake.broker.broken("an acknowledgement could not be sent"))),
+            None => return Err(self.gone("an acknowledgement could not be sent")),
         }
+        self.has_acknowledged = true;
         if self.collector.is_due() {
             self.commit();
         }
         Ok(())
+    }
+
+    /// The end of a session whose channel is gone: for the reason that waits behind the deliveries still in
+    /// the client, else for `otherwise`.
+    fn gone(&mut self, otherwise: &str) -> End {
+        while let Some(Some(waiting)) = self.consumer.next().now_or_never() {
+            if let Err(error) = waiting {
+                return End::Broken(self.intake.broker.failed(&error));
+            }
+        }
+        End::Broken(self.intake.broker.broken(otherwise))
+    }
+
+    /// Whether the session has got anything done.
+    pub(super) fn has_acknowledged(&self) -> bool {
+        self.has_acknowledged
     }
 
     /// When to look after the broker, or whether the queue is drained.
