@@ -3,9 +3,6 @@
 use crate::model::Ticks;
 use crate::staging::BatchId;
 
-/// Longest extension taken over from an uploaded file's name, in characters.
-const EXTENSION_CHARS_MAX: usize = 10;
-
 /// The ending of an output's name, by what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extension {
@@ -42,14 +39,12 @@ impl BatchNames {
         format!("{}-r{room:06}.{}", self.stem, ending(extension, compressed))
     }
 
-    /// The name of an attachment: the batch, the start of its digest, and a harmless form of the
-    /// original name's extension. The original name itself travels in the output.
-    pub fn attachment(&self, sha256: &[u8; 32], original: &str) -> String {
-        let digest = hex::encode(&sha256[..16]);
-        match safe_extension(original) {
-            Some(extension) => format!("{}-{digest}.{extension}", self.stem),
-            None => format!("{}-{digest}.bin", self.stem),
-        }
+    /// The name of an attachment: the batch, the start of its digest, and an ending of letters and
+    /// digits. The original name itself travels in the output.
+    pub fn attachment(&self, sha256: &[u8; 32], extension: Option<&str>) -> String {
+        // A copy that ended in `.ack` would read as an acknowledgement.
+        let extension = extension.filter(|extension| *extension != "ack").unwrap_or("bin");
+        format!("{}-{}.{extension}", self.stem, hex::encode(&sha256[..16]))
     }
 }
 
@@ -60,16 +55,6 @@ fn ending(extension: Extension, compressed: bool) -> String {
         Extension::Text => "txt",
     };
     if compressed { format!("{plain}.zst") } else { plain.to_owned() }
-}
-
-/// Only short endings of letters and digits pass. `ack` is kept back: it would read as an acknowledgement.
-fn safe_extension(original: &str) -> Option<String> {
-    let (_, extension) = original.rsplit_once('.')?;
-    let harmless = !extension.is_empty()
-        && extension.len() <= EXTENSION_CHARS_MAX
-        && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let lower = extension.to_ascii_lowercase();
-    (harmless && lower != "ack").then_some(lower)
 }
 
 #[cfg(test)]
@@ -89,21 +74,11 @@ mod tests {
     }
 
     #[test]
-    fn attachments_get_harmless_names_whatever_the_original() {
+    fn attachments_are_named_by_batch_and_content() {
         let digest = [0xab; 32];
         let stem = "vantage-20261122T101500Z-000000042-abababababababababababababababab";
-        for (original, ending) in [
-            ("Q3 report.PDF", "pdf"),
-            ("no extension", "bin"),
-            ("../../etc/passwd", "bin"),
-            ("x.a/b", "bin"),
-            ("x.\u{0}", "bin"),
-            ("трейд.дог", "bin"),
-            ("x.ack", "bin"),
-            ("x.averyverylongextension", "bin"),
-            ("", "bin"),
-        ] {
-            assert_eq!(names().attachment(&digest, original), format!("{stem}.{ending}"), "{original:?}");
+        for (extension, ending) in [(Some("pdf"), "pdf"), (None, "bin"), (Some("ack"), "bin")] {
+            assert_eq!(names().attachment(&digest, extension), format!("{stem}.{ending}"));
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::support::durable::{self, WithPath};
 /// What became of a file at purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Disposal {
+enum Disposal {
     /// The archive had removed it.
     TakenByArchive,
     /// It was read back, found unchanged, and deleted.
@@ -25,7 +25,7 @@ pub enum Disposal {
 
 /// One file in the certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PurgedFile {
+struct PurgedFile {
     name: String,
     kind: &'static str,
     size: u64,

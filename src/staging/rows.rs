@@ -347,6 +347,8 @@ pub enum Capture {
         size: u64,
         /// Whether size or digest differ from what the event claimed.
         mismatch: bool,
+        /// A harmless form of the original name's ending, for the name of the copy on the share.
+        extension: Option<String>,
     },
     /// The bytes could not be had; the reason is for people.
     Missing {

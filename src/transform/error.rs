@@ -147,11 +147,13 @@ impl fmt::Display for Death {
     }
 }
 
-/// The first diagnostic, and how many follow.
+/// The first diagnostic that names a place, or else the first, and how many there are besides.
 fn first(diagnostics: &[Diagnostic]) -> String {
-    match diagnostics {
-        [] => "no reason was given".into(),
-        [only] => only.to_string(),
-        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+    let Some(first) = diagnostics.iter().find(|one| one.line.is_some()).or(diagnostics.first()) else {
+        return "no reason was given".into();
+    };
+    match diagnostics.len() - 1 {
+        0 => first.to_string(),
+        others => format!("{first} (and {others} more)"),
     }
 }

@@ -15,6 +15,9 @@ use super::{Digest, Vault, VaultError};
 use crate::model::{Text, event};
 use crate::staging::Capture;
 
+/// Longest ending taken over from an original name, in characters.
+const EXTENSION_CHARS_MAX: usize = 10;
+
 /// Where the bytes of files may come from.
 #[derive(Debug, Clone, Default)]
 pub struct FileSource {
@@ -58,11 +61,21 @@ pub fn capture(vault: &Vault, source: &FileSource, file: Option<&event::File<'_>
     let (sha256, size) = stored;
     let digest_differs = file.sha256.as_ref().is_some_and(|claimed| claimed_digest(claimed) != Some(sha256));
     let mismatch = digest_differs || file.size.is_some_and(|claimed| claimed != size);
-    Ok(Capture::Stored { sha256, size, mismatch })
+    let extension = file.name.as_ref().and_then(|name| safe_extension(&name.to_string_lossy()));
+    Ok(Capture::Stored { sha256, size, mismatch, extension })
 }
 
 fn claimed_digest(claimed: &Text<'_>) -> Option<Digest> {
     hex::decode(claimed.as_bytes()).ok()?.try_into().ok()
+}
+
+/// Only short endings of letters and digits pass; whatever else the name holds stays out of names on the share.
+fn safe_extension(name: &str) -> Option<String> {
+    let (_, extension) = name.rsplit_once('.')?;
+    let harmless = !extension.is_empty()
+        && extension.len() <= EXTENSION_CHARS_MAX
+        && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    harmless.then(|| extension.to_ascii_lowercase())
 }
 
 fn missing(reason: impl Into<String>) -> Capture {
@@ -103,6 +116,23 @@ mod tests {
         file.size = Some(6);
         let wrong = capture(&vault, &FileSource::default(), Some(&file)).unwrap();
         assert!(matches!(wrong, Capture::Stored { size: 5, mismatch: true, .. }));
+    }
+
+    #[test]
+    fn only_harmless_endings_of_names_are_taken_over() {
+        for (name, ending) in [
+            ("Q3 report.PDF", Some("pdf")),
+            ("no extension", None),
+            ("../../etc/passwd", None),
+            ("x.a/b", None),
+            ("x.\u{0}", None),
+            ("трейд.дог", None),
+            ("x.averyverylongextension", None),
+            ("x.", None),
+            ("", None),
+        ] {
+            assert_eq!(safe_extension(name).as_deref(), ending, "{name:?}");
+        }
     }
 
     #[test]

@@ -132,9 +132,12 @@ pub(super) fn output(row: &PgRow) -> Result<OutputRow> {
 
 pub(super) fn capture(row: &PgRow) -> Result<CaptureRow> {
     let outcome = match row.try_get::<Option<Vec<u8>>, _>("sha256")? {
-        Some(sha256) => {
-            Capture::Stored { sha256: digest(&sha256)?, size: number(row, "size")?, mismatch: row.try_get("mismatch")? }
-        }
+        Some(sha256) => Capture::Stored {
+            sha256: digest(&sha256)?,
+            size: number(row, "size")?,
+            mismatch: row.try_get("mismatch")?,
+            extension: row.try_get("extension")?,
+        },
         None => Capture::Missing { reason: row.try_get("reason")? },
     };
     Ok(CaptureRow { seq: row.try_get("seq")?, outcome })

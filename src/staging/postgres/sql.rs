@@ -105,7 +105,7 @@ statements! {
         order by e.room_no, e.time, e.sequence nulls last, e.seq");
     UNCAPTURED = concat!("select ", event_columns!(), "where e.seq > $1 and e.seq <= $2 and e.kind in (6, 7) \
         and not exists (select 1 from captures c where c.seq = e.seq) order by e.seq limit $3");
-    CAPTURES = "select seq, sha256, size, mismatch, reason from captures where seq > $1 and seq <= $2 order by seq";
+    CAPTURES = "select seq, sha256, size, mismatch, extension, reason from captures where seq > $1 and seq <= $2 order by seq";
     PRESENCE = "select bytes from presence where adapter = $1 and room_no = $2 and batch_id < $3 \
         order by batch_id desc limit 1";
     QUARANTINED = concat!("select ", quarantine_columns!(), " from quarantine \
@@ -151,8 +151,8 @@ statements! {
         and message_id is not null and room_no is not null group by room_no, message_id) e \
         where message_numbers.room_no = e.room_no and message_numbers.message_id = e.message_id \
         and message_numbers.last_seq < e.last_seq";
-    ADD_CAPTURE = "insert into captures (seq, sha256, size, mismatch, reason) values ($1, $2, $3, $4, $5) \
-        on conflict (seq) do nothing";
+    ADD_CAPTURE = "insert into captures (seq, sha256, size, mismatch, extension, reason) \
+        values ($1, $2, $3, $4, $5, $6) on conflict (seq) do nothing";
     LOCK_BATCH = concat!("select ", batch_columns!(), " from batches where id = $1 for update");
     SET_RENDERED = "update batches set state = $2, reason = null, events = $3, messages = $4, signals = $5, \
         conversations = $6, late = $7, left_out = $8, replaced_characters = $9, files = $10, bytes = $11 where id = $1";

@@ -77,12 +77,18 @@ impl WriteStaging for PostgresStaging {
         for capture in captures {
             let add = sqlx::query(sql::ADD_CAPTURE).bind(capture.seq);
             let add = match &capture.outcome {
-                Capture::Stored { sha256, size, mismatch } => {
-                    add.bind(Some(&sha256[..])).bind(Some(count(*size))).bind(*mismatch).bind(None::<String>)
-                }
-                Capture::Missing { reason } => {
-                    add.bind(None::<&[u8]>).bind(None::<i64>).bind(false).bind(Some(plain(reason).into_owned()))
-                }
+                Capture::Stored { sha256, size, mismatch, extension } => add
+                    .bind(Some(&sha256[..]))
+                    .bind(Some(count(*size)))
+                    .bind(*mismatch)
+                    .bind(extension.as_deref())
+                    .bind(None::<String>),
+                Capture::Missing { reason } => add
+                    .bind(None::<&[u8]>)
+                    .bind(None::<i64>)
+                    .bind(false)
+                    .bind(None::<&str>)
+                    .bind(Some(plain(reason).into_owned())),
             };
             add.execute(&mut *tx).await?;
         }

@@ -87,7 +87,7 @@ pub(super) async fn totals_add_up(f: &Fixture) {
     call.extend([event("s", "1"), event("t", "1"), upload("t", "2"), upload("t", "3")]);
     f.staging.stage(&StagingBatch { events: call, quarantined }).await.unwrap();
     for event in f.staging.uncaptured(ALL, 9).await.unwrap() {
-        let outcome = Capture::Stored { sha256: [1; 32], size: 1, mismatch: false };
+        let outcome = Capture::Stored { sha256: [1; 32], size: 1, mismatch: false, extension: Some("pdf".into()) };
         f.staging.record_captures(&[CaptureRow { seq: event.seq, outcome }]).await.unwrap();
     }
     let batch = f.cut("a", 1).await;

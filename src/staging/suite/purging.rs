@@ -99,7 +99,10 @@ pub(super) async fn a_conflict_that_outlives_the_first_content_is_known(f: &Fixt
 }
 
 fn stored(seq: i64, sha256: u8) -> CaptureRow {
-    CaptureRow { seq, outcome: Capture::Stored { sha256: [sha256; 32], size: 5, mismatch: sha256 == 2 } }
+    CaptureRow {
+        seq,
+        outcome: Capture::Stored { sha256: [sha256; 32], size: 5, mismatch: sha256 == 2, extension: None },
+    }
 }
 
 pub(super) async fn captures_are_kept_once_and_released_with_their_last_event(f: &Fixture) {

@@ -127,6 +127,7 @@ create table captures (
     sha256 bytea,
     size bigint,
     mismatch boolean not null default false,
+    extension text,
     reason text,
     check ((sha256 is null) = (size is null) and (sha256 is null) = (reason is not null))
 );

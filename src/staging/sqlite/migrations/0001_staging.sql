@@ -127,6 +127,7 @@ create table captures (
     sha256 blob,
     size integer,
     mismatch integer not null default 0,
+    extension text,
     reason text,
     check ((sha256 is null) = (size is null) and (sha256 is null) = (reason is not null))
 ) strict;
