@@ -75,7 +75,7 @@ pub(super) fn channel(out: &mut XmlOut, batch: &BatchContext, uri: &str, room: &
     let uri = Text::from(uri);
     let details = batch.room_details.then_some(room);
     out.start("Channel");
-    out.text("uri", &uri);
+    out.address(batch.dialect, &uri);
     out.text("name", details.and_then(|room| room.name.as_ref()).unwrap_or(&uri));
     if has_is_logged(batch.dialect) {
         out.word("islogged", truth(details.and_then(|room| room.logged)));
@@ -219,7 +219,7 @@ fn sender(out: &mut XmlOut, batch: &BatchContext, staged: &StagedEvent, sender: 
     if let Some(internal) = sender.and_then(|person| person.internal) {
         out.plain("internal", internal);
     }
-    out.text("uri", &uri);
+    out.address(batch.dialect, &uri);
     if extended(batch.dialect) {
         out.known("c:id", native.map(|id| &id.0));
         if let Some(bot) = sender.and_then(|person| person.bot) {

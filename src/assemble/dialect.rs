@@ -43,6 +43,42 @@ pub(super) fn user_name(dialect: Dialect) -> &'static str {
     }
 }
 
+/// A room's or person's address as an `xs:anyURI`, which the published schema asks for and the addresses of some
+/// chat servers are not: white space and delimiters are percent-encoded, and `./` goes before a colon that
+/// would read as the end of a scheme (RFC 3986, section 4.2).
+pub(super) fn any_uri(address: &str) -> String {
+    let mut uri = String::with_capacity(address.len());
+    if !has_scheme(address) && address.split('/').next().is_some_and(|segment| segment.contains(':')) {
+        uri.push_str("./");
+    }
+    let mut fragment = false;
+    for (at, c) in address.char_indices() {
+        match c {
+            '%' if is_escape(&address[at..]) => uri.push(c),
+            '#' if !std::mem::replace(&mut fragment, true) => uri.push(c),
+            '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`' | '%' | '[' | ']' | '#' | '\0'..=' ' | '\u{7f}' => {
+                uri.push('%');
+                uri.push_str(&hex::encode_upper([u8::try_from(u32::from(c)).unwrap_or_default()]));
+            }
+            c => uri.push(c),
+        }
+    }
+    uri
+}
+
+/// Whether the text begins with `%` and two hexadecimal digits.
+fn is_escape(text: &str) -> bool {
+    text.as_bytes().get(1..3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// Whether the text begins with a scheme: a letter, then letters, digits, `+`, `-` or `.`, then a colon.
+fn has_scheme(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    })
+}
+
 /// Whether `Channel/@islogged` is written; the published schema lacks it.
 pub(super) fn has_is_logged(dialect: Dialect) -> bool {
     extended(dialect)
@@ -54,5 +90,27 @@ pub(super) fn spelled(dialect: Dialect, message_type: MessageType) -> Option<Mes
         Dialect::Full | Dialect::Ocs2007r2 => Some(message_type),
         Dialect::Lync2013 if message_type == MessageType::Edit => Some(MessageType::Chat),
         Dialect::Lync2013 => message_type.in_old_layout().then_some(message_type),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::any_uri;
+
+    #[test]
+    fn any_address_becomes_a_uri_and_a_uri_stays_as_it_is() {
+        for same in ["sip:a@example.com", "ma-chan://desk/7", "!abc", "a%20b", "room/1#now", "Größe", ""] {
+            assert_eq!(any_uri(same), same);
+        }
+        for (address, uri) in [
+            ("@user:server", "./@user:server"),
+            ("!room:server.org", "./!room:server.org"),
+            ("a b<c>", "a%20b%3Cc%3E"),
+            ("100%", "100%25"),
+            ("#a#b", "#a%23b"),
+            ("1:2", "./1:2"),
+        ] {
+            assert_eq!(any_uri(address), uri);
+        }
     }
 }

@@ -10,6 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quick_xml::events::attributes::Attribute;
 
+use super::dialect::{any_uri, extended};
+use crate::config::Dialect;
 use crate::model::{Text, Ticks};
 
 const TICKS_PER_SECOND: i64 = 10_000_000;
@@ -136,6 +138,15 @@ impl XmlOut {
             self.others.push_str(name);
             self.others.push(':');
             STANDARD.encode_string(text.as_bytes(), &mut self.others);
+        }
+    }
+
+    /// The attribute `uri` of a room or person.
+    pub(super) fn address(&mut self, dialect: Dialect, address: &Text<'_>) {
+        if extended(dialect) {
+            self.text("uri", address);
+        } else {
+            self.text("uri", &Text::from(any_uri(&address.to_string_lossy())));
         }
     }
 
