@@ -6,7 +6,9 @@
 //! holds the rules, and `tests/architecture.rs` enforces them.
 
 pub mod assemble;
+pub mod cli;
 pub mod config;
+pub mod engine;
 pub mod errors;
 pub mod intake;
 pub mod model;
@@ -14,5 +16,6 @@ pub mod pickup;
 pub mod simulate;
 pub mod staging;
 pub mod support;
-pub mod vault;
+pub mod telemetry;
 pub mod transform;
+pub mod vault;

@@ -1,10 +1,7 @@
-//! Stands in for the command line: knows the transform worker only.
+//! Parse, run, exit code.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some(chancery::transform::WORKER_COMMAND) => chancery::transform::worker_main(),
-        _ => ExitCode::from(2),
-    }
+    chancery::cli::main()
 }

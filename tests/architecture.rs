@@ -1,5 +1,7 @@
 //! Enforces the import rules of `docs/architecture.md`: who may name whom, and where unsafe code may live.
 
+#![allow(clippy::expect_used, reason = "a failed test should panic")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,292 @@
+//! `chancery batch`: what each adapter made of each interval, and what a person may do about it.
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::Outcome;
+use super::act::act;
+use super::context::{self, Context, staging_failure};
+use super::print::{self, Column, Format};
+use crate::errors::{ExitStatus, Failure};
+use crate::model::Ticks;
+use crate::staging::{BatchFilter, BatchId, BatchRow, BatchState, BatchStep, OutputRow, Staging};
+
+/// List batches, look at one, or act on one
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List batches, newest last
+    List {
+        /// Only this adapter
+        #[arg(long)]
+        adapter: Option<String>,
+        /// Only this state; may be repeated
+        #[arg(long)]
+        state: Vec<BatchState>,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Show one batch with its files, and why it failed if it did
+    Show {
+        /// The batch's number
+        id: BatchId,
+    },
+    /// Render a failed batch again, for instance after its stylesheet was corrected
+    Retry {
+        /// The batch's number
+        id: BatchId,
+    },
+    /// Give a batch up: it is not written (or not waited for) any more, and its events may be purged
+    Abandon {
+        /// The batch's number
+        id: BatchId,
+        /// Why; recorded
+        #[arg(long)]
+        reason: String,
+        /// Do it without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Tell that the archive has taken a batch (for `collected_when = "told"`, or when another proof cannot come)
+    Collected {
+        /// The batch's number
+        id: BatchId,
+        /// How that is known; recorded
+        #[arg(long, default_value = "told by command")]
+        reason: String,
+    },
+}
+
+/// A batch as it is printed.
+#[derive(Debug, Serialize)]
+struct Shown {
+    id: BatchId,
+    adapter: String,
+    state: &'static str,
+    interval_start: String,
+    interval_end: String,
+    events: u64,
+    messages: u64,
+    conversations: u64,
+    signals: u64,
+    late: u64,
+    left_out: u64,
+    replaced_characters: u64,
+    files: u64,
+    bytes: u64,
+    attempts: u32,
+    retry_at: Option<String>,
+    reason: Option<String>,
+    published_at: Option<String>,
+    collected_at: Option<String>,
+    collected_how: Option<String>,
+    purged_at: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<ShownOutput>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownOutput {
+    name: String,
+    kind: &'static str,
+    size: u64,
+    sha256: String,
+    messages: u64,
+    collected_at: Option<String>,
+}
+
+impl Shown {
+    fn new(batch: BatchRow, outputs: Vec<OutputRow>) -> Self {
+        let iso = |at: Option<Ticks>| at.map(Ticks::iso);
+        let counts = batch.counts;
+        Self {
+            id: batch.id,
+            adapter: batch.adapter,
+            state: batch.state.as_str(),
+            interval_start: batch.interval_start.iso(),
+            interval_end: batch.interval_end.iso(),
+            events: counts.events,
+            messages: counts.messages,
+            conversations: counts.conversations,
+            signals: counts.signals,
+            late: counts.late,
+            left_out: counts.left_out,
+            replaced_characters: counts.replaced_characters,
+            files: counts.files,
+            bytes: counts.bytes,
+            attempts: batch.attempts,
+            retry_at: iso(batch.retry_at),
+            reason: batch.reason,
+            published_at: iso(batch.published_at),
+            collected_at: iso(batch.collected_at),
+            collected_how: batch.collected_how,
+            purged_at: iso(batch.purged_at),
+            outputs: outputs
+                .into_iter()
+                .map(|output| ShownOutput {
+                    name: output.name,
+                    kind: output.kind.as_str(),
+                    size: output.size,
+                    sha256: hex::encode(output.sha256),
+                    messages: output.messages,
+                    collected_at: iso(output.collected_at),
+                })
+                .collect(),
+        }
+    }
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Outcome {
+    let config = context.config()?;
+    let format = context.format();
+    context::block_on(async {
+        let staging = context::open_staging(&config).await?;
+        match &args.verb {
+            Verb::List { adapter, state, limit } => {
+                let filter = BatchFilter { adapter: adapter.clone(), states: state.clone(), limit: Some(*limit) };
+                let batches = staging.batches(&filter).await.map_err(staging_failure)?;
+                list(format, batches.into_iter().map(|batch| Shown::new(batch, Vec::new())).collect())
+            }
+            Verb::Show { id } => show(format, found(&staging, *id).await?),
+            Verb::Retry { id } => {
+                step(&staging, *id, &[BatchState::Failed], &BatchStep::Retry, ("batch retry", "")).await?;
+                eprintln!("batch {id} will be rendered again by the running daemon, or by `chancery run --once`");
+                Ok(ExitStatus::Done)
+            }
+            Verb::Abandon { id, reason, yes } => {
+                let batch = found(&staging, *id).await?;
+                if !yes {
+                    show(format, batch)?;
+                    return Err(Failure::new(ExitStatus::Usage, "nothing was done: abandoning cannot be undone")
+                        .hint("repeat the command with --yes"));
+                }
+                let from = [BatchState::Failed, BatchState::Cut, BatchState::Published];
+                let abandon = BatchStep::Abandoned { reason: reason.clone() };
+                step(&staging, *id, &from, &abandon, ("batch abandon", reason)).await?;
+                eprintln!("batch {id} is abandoned");
+                Ok(ExitStatus::Done)
+            }
+            Verb::Collected { id, reason } => {
+                let collected = BatchStep::Collected { at: Ticks::now(), how: "told".into() };
+                step(&staging, *id, &[BatchState::Published], &collected, ("batch collected", reason)).await?;
+                eprintln!("batch {id} is collected");
+                Ok(ExitStatus::Done)
+            }
+        }
+    })
+}
+
+async fn step(
+    staging: &Staging,
+    id: BatchId,
+    from: &[BatchState],
+    step: &BatchStep,
+    (verb, reason): (&str, &str),
+) -> Result<(), Failure> {
+    staging.advance(None, id, from, step).await.map_err(staging_failure)?;
+    staging.record_act(&act(verb, format!("batch {id}"), reason)).await.map_err(staging_failure)
+}
+
+async fn found(staging: &Staging, id: BatchId) -> Result<Shown, Failure> {
+    let batch = staging.batch(id).await.map_err(staging_failure)?;
+    let batch = batch.ok_or_else(|| {
+        Failure::new(ExitStatus::Finding, format!("there is no batch {id}"))
+            .hint("`chancery batch list` shows the newest")
+    })?;
+    let outputs = staging.outputs(id).await.map_err(staging_failure)?;
+    Ok(Shown::new(batch, outputs))
+}
+
+fn list(format: Format, batches: Vec<Shown>) -> Outcome {
+    if format == Format::Json {
+        print::json(&batches)?;
+        return Ok(ExitStatus::Done);
+    }
+    let columns = [
+        Column::Number("batch"),
+        Column::Text("adapter"),
+        Column::Text("interval end"),
+        Column::Text("state"),
+        Column::Number("events"),
+        Column::Number("messages"),
+        Column::Number("files"),
+        Column::Number("attempts"),
+    ];
+    print::data(print::table(
+        &columns,
+        batches.into_iter().map(|batch| {
+            vec![
+                batch.id.to_string(),
+                batch.adapter,
+                batch.interval_end,
+                batch.state.to_owned(),
+                print::count(batch.events),
+                print::count(batch.messages),
+                print::count(batch.files),
+                batch.attempts.to_string(),
+            ]
+        }),
+    ))?;
+    Ok(ExitStatus::Done)
+}
+
+fn show(format: Format, batch: Shown) -> Outcome {
+    if format == Format::Json {
+        print::json(&batch)?;
+        return Ok(ExitStatus::Done);
+    }
+    let mut rows = vec![
+        ("batch", batch.id.to_string()),
+        ("adapter", batch.adapter),
+        ("state", batch.state.to_owned()),
+        ("interval", format!("{} to {}", batch.interval_start, batch.interval_end)),
+        ("events", print::count(batch.events)),
+        ("messages", print::count(batch.messages)),
+        ("conversations", print::count(batch.conversations)),
+        ("late", print::count(batch.late)),
+        ("presence signals", print::count(batch.signals)),
+        ("left out by the dialect", print::count(batch.left_out)),
+        ("characters replaced", print::count(batch.replaced_characters)),
+    ];
+    let optional = [
+        ("attempts", (batch.attempts > 0).then(|| batch.attempts.to_string())),
+        ("reason", batch.reason),
+        ("tried again at", batch.retry_at),
+        ("published", batch.published_at),
+        ("collected", batch.collected_at.map(|at| format!("{at} ({})", batch.collected_how.unwrap_or_default()))),
+        ("purged", batch.purged_at),
+    ];
+    rows.extend(optional.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))));
+    print::data(print::table(
+        &[Column::Text("key"), Column::Text("value")],
+        rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]),
+    ))?;
+    if !batch.outputs.is_empty() {
+        let columns = [
+            Column::Text("file"),
+            Column::Text("kind"),
+            Column::Number("bytes"),
+            Column::Text("sha-256"),
+            Column::Text("collected"),
+        ];
+        print::data(print::table(
+            &columns,
+            batch.outputs.into_iter().map(|output| {
+                vec![
+                    output.name,
+                    output.kind.to_owned(),
+                    print::count(output.size),
+                    output.sha256.chars().take(16).chain(['…']).collect(),
+                    output.collected_at.unwrap_or_default(),
+                ]
+            }),
+        ))?;
+    }
+    Ok(ExitStatus::Done)
+}

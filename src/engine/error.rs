@@ -1,0 +1,46 @@
+//! What stops the engine, or one of its tasks for a while.
+
+use crate::intake::IntakeError;
+use crate::pickup::PickupError;
+use crate::staging::StagingError;
+use crate::support::durable::PathError;
+use crate::transform::TransformError;
+use crate::vault::VaultError;
+
+/// Why the engine, or a task of it, could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Another process works with the same home directory.
+    #[error("another chancery (process {holder}) is working in {directory}")]
+    Locked {
+        /// Its process id, as far as the lock file tells.
+        holder: String,
+        /// The state directory.
+        directory: String,
+    },
+    /// Staging.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
+    /// Intake.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// The pickup share.
+    #[error(transparent)]
+    Pickup(#[from] PickupError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A transform that cannot be loaded.
+    #[error(transparent)]
+    Transform(#[from] TransformError),
+    /// A directory or file of our own.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A task ended that must not end. A defect; the supervisor restarts the service.
+    #[error("a task of the pipeline ended: {detail}")]
+    TaskPanicked {
+        /// What is known of it.
+        detail: String,
+    },
+}

@@ -1,0 +1,177 @@
+//! Wiring: builds the stages from the configuration, supervises them, and stops them in order.
+//!
+//! The stages know nothing of each other; what passes between them passes through here or through
+//! staging. Every step may be cut off at any instruction, so stopping is a courtesy, not a need.
+
+mod adapter;
+mod collector;
+mod documents;
+mod error;
+mod lock;
+mod render;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::intake::IntakeStats;
+use crate::intake::amqp::{self, AmqpMode};
+use crate::intake::spool::{self, SpoolMode};
+use crate::staging::{self, Staging};
+use crate::vault::Vault;
+use adapter::{AdapterWorker, Cutting};
+use collector::Collector;
+use lock::InstanceLock;
+
+pub use adapter::{AdapterPass, adapter_transform};
+pub use error::EngineError;
+
+/// What every task of one Chancery shares.
+struct Shared {
+    config: Config,
+    staging: Staging,
+    vault: Vault,
+    /// Held while captured files are put into the vault and recorded, and while unreferenced ones are
+    /// swept: a content must not be swept between its being found there and being recorded.
+    files_gate: Mutex<()>,
+    /// This process, in leases.
+    holder: String,
+    _lock: InstanceLock,
+}
+
+/// A Chancery that is ready to work.
+pub struct Engine {
+    shared: Arc<Shared>,
+    stats: Arc<IntakeStats>,
+    stop: CancellationToken,
+}
+
+/// What one pass of `run --once` did.
+#[derive(Debug, Clone, Default)]
+pub struct Pass {
+    /// Events taken in.
+    pub staged: u64,
+    /// Events that were already there.
+    pub duplicates: u64,
+    /// Events kept although another content has the same key.
+    pub conflicts: u64,
+    /// Items newly in quarantine.
+    pub quarantined: u64,
+    /// What each adapter did.
+    pub adapters: Vec<AdapterPass>,
+}
+
+impl Engine {
+    /// Takes the instance lock, opens staging and the vault.
+    ///
+    /// # Errors
+    /// [`EngineError::Locked`] when another process works with the same home directory; otherwise
+    /// whatever could not be opened.
+    pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, EngineError> {
+        let lock = InstanceLock::take(&config.state_dir())?;
+        let staging = staging::open(&config).await?;
+        let vault = Vault::open(&config.vault_dir())?;
+        let holder = format!("{} process {}", uuid::Uuid::new_v4(), std::process::id());
+        let shared = Shared { config, staging, vault, files_gate: Mutex::new(()), holder, _lock: lock };
+        Ok(Self { shared: Arc::new(shared), stats: Arc::new(IntakeStats::default()), stop })
+    }
+
+    /// Works until told to stop; then waits at most `stop_within` for tasks to come to a safe stop.
+    ///
+    /// # Errors
+    /// When a task ends that should not have, for instance because the queue does not exist.
+    pub async fn run(self, stop_within: Duration) -> Result<(), EngineError> {
+        let mut tasks: JoinSet<Result<(), EngineError>> = JoinSet::new();
+        let config = &self.shared.config;
+        if config.amqp.is_some() {
+            let (shared, stats, stop) = (Arc::clone(&self.shared), Arc::clone(&self.stats), self.stop.clone());
+            tasks.spawn(async move {
+                Ok(amqp::run(&shared.config, shared.staging.clone(), stats, stop, AmqpMode::Daemon).await?)
+            });
+        }
+        if config.spool.enabled {
+            let (shared, stats, stop) = (Arc::clone(&self.shared), Arc::clone(&self.stats), self.stop.clone());
+            tasks.spawn(async move {
+                spool::run(&shared.config, shared.staging.clone(), stats, stop, SpoolMode::Daemon).await?;
+                Ok(())
+            });
+        }
+        for adapter in &config.adapter {
+            let worker = AdapterWorker::new(Arc::clone(&self.shared), adapter.clone());
+            tasks.spawn(worker.run(self.stop.clone()));
+        }
+        tasks.spawn(Collector::new(Arc::clone(&self.shared)).run(self.stop.clone()));
+        tracing::info!(
+            sources = config.source.len(),
+            adapters = config.adapter.len(),
+            store = ?config.staging.store,
+            "running"
+        );
+        let outcome = self.supervise(&mut tasks).await;
+        self.stop.cancel();
+        let stopped = tokio::time::timeout(stop_within, async { while tasks.join_next().await.is_some() {} }).await;
+        if stopped.is_err() {
+            tracing::warn!("some work was cut off; the next start finishes it");
+            tasks.abort_all();
+        }
+        let counts = self.stats.counts();
+        tracing::info!(staged = counts.staged, duplicates = counts.duplicates, "stopped");
+        outcome
+    }
+
+    /// Waits for the signal to stop, or for the first task that ends before it.
+    async fn supervise(&self, tasks: &mut JoinSet<Result<(), EngineError>>) -> Result<(), EngineError> {
+        tokio::select! {
+            () = self.stop.cancelled() => Ok(()),
+            ended = tasks.join_next() => match ended {
+                Some(Ok(Err(error))) => Err(error),
+                Some(Err(panic)) => Err(EngineError::TaskPanicked { detail: panic.to_string() }),
+                Some(Ok(Ok(()))) | None if self.stop.is_cancelled() => Ok(()),
+                Some(Ok(Ok(()))) | None => Err(EngineError::TaskPanicked { detail: "a task ended by itself".into() }),
+            },
+        }
+    }
+
+    /// Takes in all that waits in spool and queue, closes every interval now, writes, and purges what
+    /// is collected.
+    ///
+    /// # Errors
+    /// The first thing that stood in the way; whatever could be done without it was done.
+    pub async fn once(self) -> Result<Pass, EngineError> {
+        let shared = &self.shared;
+        let config = &shared.config;
+        if config.spool.enabled {
+            let stats = Arc::clone(&self.stats);
+            spool::run(config, shared.staging.clone(), stats, self.stop.clone(), SpoolMode::Once).await?;
+        }
+        if config.amqp.is_some() {
+            let stats = Arc::clone(&self.stats);
+            amqp::run(config, shared.staging.clone(), stats, self.stop.clone(), AmqpMode::Drained).await?;
+        }
+        let mut pass = Pass::default();
+        let mut trouble = None;
+        for adapter in &config.adapter {
+            if self.stop.is_cancelled() {
+                break;
+            }
+            let mut worker = AdapterWorker::new(Arc::clone(shared), adapter.clone());
+            let outcome = worker.turn(Cutting::Now).await;
+            pass.adapters.push(worker.finish().await);
+            if let Err(error) = outcome {
+                tracing::error!(adapter = adapter.name, error = %error, "the adapter could not work");
+                trouble.get_or_insert(error);
+            }
+        }
+        Collector::new(Arc::clone(shared)).turn().await?;
+        let counts = self.stats.counts();
+        pass.staged = counts.staged;
+        pass.duplicates = counts.duplicates;
+        pass.conflicts = counts.conflicts;
+        pass.quarantined = counts.quarantined;
+        trouble.map_or(Ok(pass), Err)
+    }
+}

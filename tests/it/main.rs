@@ -1,0 +1,12 @@
+//! The product from outside: publish to the queue or drop a spool file, read the pickup directory.
+//!
+//! Every test has a home directory, an exchange, a queue and a schema of its own, and removes them.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test should panic")]
+#![allow(unreachable_pub, reason = "nothing outside this test sees its support module")]
+
+mod crash;
+mod end_to_end;
+mod operations;
+mod same_result;
+mod support;
+mod text;

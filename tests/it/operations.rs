@@ -1,0 +1,163 @@
+//! What operators do: look, set up, mend, decide.
+
+use std::fs;
+
+use crate::support::{Lab, Store, eventually, messages, output_files};
+
+const TOLD: &str = "[[adapter]]\nname = \"canonical\"\ninterval = \"1h\"\ncollected_when = \"told\"\n";
+
+fn event(id: u32, source: &str, text: &str) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"{source}","type":"chat.message.posted","subject":"room:1","time":"2026-11-22T10:00:00Z","data":{{"sender":{{"uri":"sip:a@example.com"}},"message":{{"text":"{text}"}}}}}}"#
+    )
+}
+
+#[test]
+fn what_is_no_event_waits_in_quarantine_until_someone_decides() {
+    let lab = Lab::new(Store::Sqlite, TOLD);
+    let stranger = event(2, "/stranger", "let me in");
+    lab.spool("a.ndjson", &[event(1, "/web/1", "hello"), "{not json".into(), stranger.clone()]);
+    let pass = lab.json(&["run", "--once"]);
+    assert_eq!((pass["staged"].as_u64(), pass["quarantined"].as_u64()), (Some(1), Some(2)));
+    assert_eq!(messages(&lab.pickup("canonical")).len(), 1, "the event beside them flowed on");
+
+    let listed = lab.json(&["quarantine", "list"]);
+    let by_reason = |reason: &str| {
+        listed.as_array().unwrap().iter().find(|row| row["reason"] == reason).unwrap_or_else(|| panic!("{listed}"))["id"].to_string()
+    };
+    let (broken, unknown) = (by_reason("malformed-json"), by_reason("unknown-source"));
+    assert_eq!(lab.ok(&["quarantine", "show", &broken, "--content"]), "{not json");
+    assert!(!lab.ok(&["quarantine", "show", &unknown]).contains("let me in"), "no content without asking for it");
+
+    // Replayed too early it stays; once the source is known it is taken in.
+    assert_eq!(lab.run(&["quarantine", "replay", &unknown]).status.code(), Some(1));
+    lab.configure(&format!("[[source]]\nuri = \"/stranger\"\n{TOLD}"));
+    lab.ok(&["quarantine", "replay", "--reason", "unknown-source"]);
+    let undecided = lab.run(&["quarantine", "discard", &broken, "--reason", "a test"]);
+    assert_eq!(undecided.status.code(), Some(2), "discarding asks first");
+    lab.ok(&["quarantine", "discard", &broken, "--reason", "a test", "--yes"]);
+    lab.ok(&["run", "--once"]);
+    let texts: Vec<String> = messages(&lab.pickup("canonical")).into_iter().map(|message| message.content).collect();
+    assert_eq!(texts, ["hello", "let me in"]);
+    assert_eq!(lab.json(&["quarantine", "list"]).as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_conflict_keeps_both_and_raises_an_alert() {
+    let lab = Lab::new(Store::Sqlite, TOLD);
+    lab.spool("a.ndjson", &[event(1, "/web/1", "buy"), event(1, "/web/1", "sell"), event(1, "/web/1", "buy")]);
+    let pass = lab.json(&["run", "--once"]);
+    assert_eq!(
+        (pass["staged"].as_u64(), pass["duplicates"].as_u64(), pass["conflicts"].as_u64()),
+        (Some(2), Some(1), Some(1))
+    );
+    let found = messages(&lab.pickup("canonical"));
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|message| message.attributes.iter().any(|(name, _)| name == "c:conflict")));
+    let status = lab.status();
+    assert_eq!(status["alerts"][0]["kind"], "conflict");
+    assert_eq!(lab.run(&["status"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_batch_told_to_be_collected_is_purged_and_one_abandoned_is_not_waited_for() {
+    let lab = Lab::new(Store::Sqlite, TOLD);
+    lab.spool("a.ndjson", &[event(1, "/web/1", "hello")]);
+    lab.ok(&["run", "--once"]);
+    let id = lab.json(&["batch", "list"])[0]["id"].to_string();
+    assert_eq!(lab.status()["intake"]["waiting"], 1);
+    lab.ok(&["batch", "collected", &id]);
+    lab.ok(&["run", "--once"]);
+    assert_eq!(lab.json(&["batch", "show", &id])["state"], "purged");
+    assert_eq!(lab.status()["intake"]["waiting"], 0);
+    assert_eq!(output_files(&lab.pickup("canonical")).len(), 0);
+    let again = lab.run(&["batch", "collected", &id]);
+    assert_eq!(again.status.code(), Some(1), "what is purged cannot be collected again");
+
+    lab.spool("b.ndjson", &[event(2, "/web/1", "gone")]);
+    lab.ok(&["run", "--once"]);
+    let listed = lab.json(&["batch", "list", "--state", "published"]);
+    let id = listed[0]["id"].to_string();
+    assert_eq!(
+        lab.run(&["batch", "abandon", &id, "--reason", "a test"]).status.code(),
+        Some(2),
+        "abandoning asks first"
+    );
+    lab.ok(&["batch", "abandon", &id, "--reason", "a test", "--yes"]);
+    let shown = lab.json(&["batch", "show", &id]);
+    assert_eq!((shown["state"].as_str(), shown["reason"].as_str()), (Some("abandoned"), Some("a test")));
+}
+
+#[test]
+fn an_unmounted_share_is_noticed_waited_for_and_caught_up_with() {
+    let lab = Lab::new(Store::Sqlite, "[[adapter]]\nname = \"canonical\"\ninterval = \"1s\"\n");
+    let daemon = lab.daemon();
+    lab.spool("a.ndjson", &[event(1, "/web/1", "before")]);
+    eventually("the first output", || output_files(&lab.pickup("canonical")).len() == 1);
+    let away = lab.path("away");
+    fs::rename(lab.pickup("canonical"), &away).unwrap();
+    fs::create_dir(lab.pickup("canonical")).unwrap();
+    lab.spool("b.ndjson", &[event(2, "/web/1", "meanwhile")]);
+    eventually("an alert", || lab.status()["alerts"].to_string().contains("share-unavailable"));
+    let batches = lab.json(&["batch", "list", "--state", "published"]);
+    assert_eq!(batches.as_array().unwrap().len(), 1, "an empty directory is no proof of collection");
+    fs::remove_dir(lab.pickup("canonical")).unwrap();
+    fs::rename(&away, lab.pickup("canonical")).unwrap();
+    eventually("the second output", || output_files(&lab.pickup("canonical")).len() == 2);
+    eventually("the alert is closed", || lab.status()["state"] == "ok");
+    assert_eq!(daemon.terminate().0, Some(0));
+}
+
+#[test]
+fn a_broken_stylesheet_stops_its_own_adapter_alone() {
+    let adapters = "[[adapter]]\nname = \"broken\"\ninterval = \"1h\"\ntransform = \"bad.xsl\"\n[[adapter]]\nname = \"canonical\"\ninterval = \"1h\"\n";
+    let lab = Lab::new(Store::Sqlite, adapters);
+    fs::write(lab.path("bad.xsl"), "<xsl:stylesheet version='1.0' xmlns:xsl='http://www.w3.org/1999/XSL/Transform'><xsl:template match='['/></xsl:stylesheet>").unwrap();
+    lab.spool("a.ndjson", &[event(1, "/web/1", "hello")]);
+    assert_eq!(lab.run(&["run", "--once"]).status.code(), Some(1));
+    assert_eq!(messages(&lab.pickup("canonical")).len(), 1);
+    let reason = lab.json(&["batch", "list", "--state", "failed"])[0]["reason"].clone();
+    assert!(reason.as_str().unwrap().contains("bad.xsl"), "{reason}");
+}
+
+#[test]
+fn compressed_outputs_and_own_parameters() {
+    let lab = Lab::new(
+        Store::Sqlite,
+        "[[adapter]]\nname = \"small\"\ninterval = \"1h\"\ncompress = true\n\
+         [[adapter]]\nname = \"seconds\"\ninterval = \"1h\"\ntransform = \"filedump\"\nparameters = { time_unit = \"s\" }\n",
+    );
+    lab.spool("a.ndjson", &[event(1, "/web/1", "hello")]);
+    lab.ok(&["run", "--once"]);
+    let packed = fs::read_dir(lab.pickup("small"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|e| e == "zst"))
+        .unwrap();
+    let text = String::from_utf8(zstd::decode_all(fs::File::open(packed).unwrap()).unwrap()).unwrap();
+    assert!(text.contains("hello"));
+    let dump = fs::read_to_string(&output_files(&lab.pickup("seconds"))[0]).unwrap();
+    assert!(dump.contains("1795341600") && !dump.contains("1795341600000"), "{dump}");
+}
+
+#[test]
+fn a_queue_that_is_missing_is_named_with_its_cure() {
+    let lab = Lab::with_broker(Store::Sqlite, TOLD);
+    let text = fs::read_to_string(lab.path("chancery.toml")).unwrap();
+    fs::write(lab.path("chancery.toml"), text.replace(".q\"", ".nowhere\"")).unwrap();
+    let output = lab.run(&["run", "--once"]);
+    assert_eq!(output.status.code(), Some(5));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(".nowhere") && said.contains("chancery setup"), "{said}");
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_exit_code_three() {
+    let lab = Lab::new(Store::Sqlite, "[[adapter]]\nname = \"a\"\nintervall = \"1h\"\n");
+    for arguments in [&["config", "check"][..], &["run", "--once"], &["status"]] {
+        let output = lab.run(arguments);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("chancery.toml:") && said.contains("intervall") && said.contains("interval"), "{said}");
+    }
+}
