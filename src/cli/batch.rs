@@ -9,7 +9,7 @@ use super::context::{self, Context, staging_failure};
 use super::print::{self, Column, Format};
 use crate::errors::{ExitStatus, Failure};
 use crate::model::Ticks;
-use crate::staging::{BatchFilter, BatchId, BatchRow, BatchState, BatchStep, OutputRow, Staging};
+use crate::staging::{BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, OutputRow, Staging};
 
 /// List batches, look at one, or act on one
 #[derive(Debug, clap::Args)]
@@ -169,6 +169,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
                 let from = [BatchState::Failed, BatchState::Cut, BatchState::Published];
                 let abandon = BatchStep::Abandoned { reason: reason.clone() };
                 step(&staging, *id, &from, &abandon, ("batch abandon", reason)).await?;
+                let subject = format!("batch {id}");
+                staging.close_alert("batch-failed", &subject, Ticks::now()).await.map_err(staging_failure)?;
                 eprintln!("batch {id} is abandoned");
                 Ok(ExitStatus::Done)
             }
@@ -189,8 +191,8 @@ async fn step(
     step: &BatchStep,
     (verb, reason): (&str, &str),
 ) -> Result<(), Failure> {
-    staging.advance(None, id, from, step).await.map_err(staging_failure)?;
-    staging.record_act(&act(verb, format!("batch {id}"), reason)).await.map_err(staging_failure)
+    let act = act(verb, format!("batch {id}"), reason);
+    staging.advance(By::Person(&act), id, from, step).await.map(drop).map_err(staging_failure)
 }
 
 async fn found(staging: &Staging, id: BatchId) -> Result<Shown, Failure> {

@@ -16,7 +16,7 @@ use crate::assemble::window;
 use crate::config::Adapter;
 use crate::model::Ticks;
 use crate::pickup::{Marker, PickupError, Share};
-use crate::staging::{BatchFilter, BatchRow, BatchState, BatchStep, Lease, NewCut, StagingError};
+use crate::staging::{BatchFilter, BatchRow, BatchState, BatchStep, By, Lease, NewCut, StagingError};
 use crate::support::backoff::Backoff;
 use crate::transform::{self, ResolveError, TransformSpec, Transformer};
 
@@ -61,13 +61,15 @@ pub(super) struct AdapterWorker {
     share: Option<Share>,
     transformer: Option<Arc<Transformer>>,
     lease: Option<(Lease, Instant)>,
+    /// When the next interval closes.
+    boundary: Ticks,
     pass: AdapterPass,
 }
 
 impl AdapterWorker {
     pub(super) fn new(shared: Arc<Shared>, adapter: Adapter) -> Self {
         let pass = AdapterPass { adapter: adapter.name.clone(), ..AdapterPass::default() };
-        Self { shared, adapter, share: None, transformer: None, lease: None, pass }
+        Self { shared, adapter, share: None, transformer: None, lease: None, boundary: Ticks::MAX, pass }
     }
 
     /// Works until told to stop. Trouble is waited out, never fatal.
@@ -77,17 +79,19 @@ impl AdapterWorker {
             let wait = tokio::select! {
                 () = stop.cancelled() => break,
                 turned = self.turn(Cutting::WhenDue) => match turned {
-                    Ok(wait) => {
+                    Ok(()) => {
                         backoff.reset();
-                        wait
+                        SLEEP_MAX
                     }
                     Err(error) => {
                         let wait = backoff.after_failure();
-                        tracing::warn!(adapter = self.adapter.name, error = %error, wait_ms = wait.as_millis(), "the adapter waits");
+                        tracing::warn!(adapter = self.adapter.name, error = describe(&error), wait_ms = wait.as_millis(), "the adapter waits");
                         wait
                     }
                 },
             };
+            // Trouble with one batch does not move the boundary of the next.
+            let wait = wait.min(self.boundary.since(Ticks::now()));
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(wait) => {}
@@ -107,11 +111,21 @@ impl AdapterWorker {
         self.pass
     }
 
-    /// One round: cut if due, then render and publish what is waiting, oldest first. Returns how long
-    /// there will be nothing to do.
-    pub(super) async fn turn(&mut self, cutting: Cutting) -> Result<Duration, EngineError> {
-        let Some(lease) = self.hold_lease().await? else { return Ok(SLEEP_MAX) };
-        let boundary = self.cut(&lease, cutting).await?;
+    /// One round: cut if due, then render and publish what is waiting, oldest first.
+    pub(super) async fn turn(&mut self, cutting: Cutting) -> Result<(), EngineError> {
+        let turned = self.work(cutting).await;
+        if let Err(EngineError::Staging(StagingError::LeaseLost { .. })) = &turned {
+            self.lease = None;
+        }
+        turned
+    }
+
+    async fn work(&mut self, cutting: Cutting) -> Result<(), EngineError> {
+        let Some(lease) = self.hold_lease().await? else {
+            let name = lease_name(&self.adapter);
+            return if cutting == Cutting::Now { Err(StagingError::LeaseLost { name }.into()) } else { Ok(()) };
+        };
+        self.cut(&lease, cutting).await?;
         let waiting = BatchFilter {
             adapter: Some(self.adapter.name.clone()),
             states: vec![BatchState::Cut, BatchState::Rendered, BatchState::Failed],
@@ -130,7 +144,7 @@ impl AdapterWorker {
                 }
             }
         }
-        Ok(boundary.since(Ticks::now()).min(SLEEP_MAX))
+        Ok(())
     }
 
     async fn hold_lease(&mut self) -> Result<Option<Lease>, EngineError> {
@@ -139,7 +153,7 @@ impl AdapterWorker {
         {
             return Ok(Some(lease.clone()));
         }
-        let name = format!("adapter:{}", self.adapter.name);
+        let name = lease_name(&self.adapter);
         let lease = self.shared.staging.lease(&name, &self.shared.holder, LEASE).await?;
         if lease.is_none() {
             tracing::debug!(adapter = self.adapter.name, "another process works for this adapter");
@@ -148,8 +162,8 @@ impl AdapterWorker {
         Ok(lease)
     }
 
-    /// Cuts the next batch if its interval has closed; returns the boundary after it.
-    async fn cut(&self, lease: &Lease, cutting: Cutting) -> Result<Ticks, EngineError> {
+    /// Cuts the next batch if its interval has closed.
+    async fn cut(&mut self, lease: &Lease, cutting: Cutting) -> Result<(), EngineError> {
         let staging = &self.shared.staging;
         let name = &self.adapter.name;
         let position = staging.adapters().await?.into_iter().find(|row| row.adapter == *name);
@@ -165,7 +179,8 @@ impl AdapterWorker {
             tracing::debug!(adapter = name, batch = batch.id, end = %batch.interval_end, "cut");
             last_end = Some(batch.interval_end);
         }
-        Ok(window::next_boundary(last_end, interval, now))
+        self.boundary = window::next_boundary(last_end, interval, now);
+        Ok(())
     }
 
     async fn process(&mut self, batch: BatchRow, lease: &Lease) -> Result<(), EngineError> {
@@ -173,8 +188,11 @@ impl AdapterWorker {
         let outcome = match batch.state {
             BatchState::Rendered => self.publish(id, lease).await,
             BatchState::Failed => {
-                let again =
-                    self.shared.staging.advance(Some(lease), id, &[BatchState::Failed], &BatchStep::Retry).await?;
+                let again = self
+                    .shared
+                    .staging
+                    .advance(By::Worker(lease), id, &[BatchState::Failed], &BatchStep::Retry)
+                    .await?;
                 self.render_and_publish(again, lease).await
             }
             _ => self.render_and_publish(batch, lease).await,
@@ -220,7 +238,7 @@ impl AdapterWorker {
         let outputs = self.shared.staging.outputs(id).await?;
         blocking(move || share.publish(&outputs)).await?;
         let published = BatchStep::Published { at: Ticks::now() };
-        let batch = self.shared.staging.advance(Some(lease), id, &[BatchState::Rendered], &published).await?;
+        let batch = self.shared.staging.advance(By::Worker(lease), id, &[BatchState::Rendered], &published).await?;
         let counts = batch.counts;
         self.pass.batches += 1;
         self.pass.events += counts.events;
@@ -249,12 +267,14 @@ impl AdapterWorker {
     ) -> Result<(), EngineError> {
         self.transformer = None;
         self.pass.failed += 1;
+        let share = self.share().await?;
+        self.clear_temporaries(&share).await?;
         let now = Ticks::now();
         let wait = Backoff::new(BATCH_RETRY.0, BATCH_RETRY.1).step(batch.attempts);
         tracing::error!(adapter = self.adapter.name, batch = batch.id, reason, "the batch could not be rendered");
         let failed = BatchStep::Failed { reason: reason.clone(), retry_at: now.plus(wait), presence };
         let staging = &self.shared.staging;
-        staging.advance(Some(lease), batch.id, &[BatchState::Cut], &failed).await?;
+        staging.advance(By::Worker(lease), batch.id, &[BatchState::Cut], &failed).await?;
         let detail = format!("adapter {}: {reason}", self.adapter.name);
         Ok(staging.raise_alert("batch-failed", &format!("batch {}", batch.id), &detail, now).await?)
     }
@@ -269,20 +289,22 @@ impl AdapterWorker {
         let before = BatchFilter { adapter: Some(name.clone()), states, limit: Some(1) };
         let used = !self.shared.staging.batches(&before).await?.is_empty();
         let marker = if used { Marker::Require } else { Marker::Create };
+        let dir = self.shared.config.pickup_dir(&self.adapter);
+        let share = blocking(move || Share::open(&dir, &name, marker)).await?;
+        self.clear_temporaries(&share).await?;
+        Ok(self.share.insert(share).clone())
+    }
+
+    /// Deletes what renderings that came to nothing left behind.
+    async fn clear_temporaries(&self, share: &Share) -> Result<(), EngineError> {
         let being_published =
-            BatchFilter { adapter: Some(name.clone()), states: vec![BatchState::Rendered], limit: None };
+            BatchFilter { adapter: Some(self.adapter.name.clone()), states: vec![BatchState::Rendered], limit: None };
         let mut kept = Vec::new();
         for batch in self.shared.staging.batches(&being_published).await? {
             kept.extend(self.shared.staging.outputs(batch.id).await?);
         }
-        let dir = self.shared.config.pickup_dir(&self.adapter);
-        let share = blocking(move || {
-            let share = Share::open(&dir, &name, marker)?;
-            share.clear_temporaries(&kept)?;
-            Ok(share)
-        })
-        .await?;
-        Ok(self.share.insert(share).clone())
+        let share = share.clone();
+        blocking(move || share.clear_temporaries(&kept)).await
     }
 
     /// The adapter's transform, loaded once; `None` when it needs none.
@@ -310,6 +332,10 @@ impl AdapterWorker {
             Err(_) => Ok(()),
         }
     }
+}
+
+fn lease_name(adapter: &Adapter) -> String {
+    format!("adapter:{}", adapter.name)
 }
 
 /// The message with its causes, in one line.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,10 +11,12 @@ use super::{EngineError, Shared};
 use crate::config::{Adapter, CollectedWhen};
 use crate::model::Ticks;
 use crate::pickup::{self, Marker, PickupError, Seen, Share};
-use crate::staging::{BatchFilter, BatchId, BatchRow, BatchState, BatchStep, OutputRow, StagingError};
+use crate::staging::{BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, OutputRow, StagingError};
 
 /// How often the shares are listed. Their notifications are not used: network shares send none.
 const TICK: Duration = Duration::from_secs(1);
+/// How often staging is purged when no batch was: signals of empty batches go this way.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) struct Collector {
     shared: Arc<Shared>,
@@ -22,12 +24,13 @@ pub(super) struct Collector {
     outputs: HashMap<String, HashMap<BatchId, Vec<OutputRow>>>,
     /// Adapters whose share may have an open alert: at first all, for an earlier process may have raised it.
     troubled: HashSet<String>,
+    purged_events_at: Option<Instant>,
 }
 
 impl Collector {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let troubled = shared.config.adapter.iter().map(|adapter| adapter.name.clone()).collect();
-        Self { shared, outputs: HashMap::new(), troubled }
+        Self { shared, outputs: HashMap::new(), troubled, purged_events_at: None }
     }
 
     /// Works until told to stop. Trouble is waited out, never fatal.
@@ -37,7 +40,7 @@ impl Collector {
                 () = stop.cancelled() => return Ok(()),
                 turned = self.turn() => {
                     if let Err(error) = turned {
-                        tracing::warn!(error = %error, "collection waits");
+                        tracing::warn!(error = describe(&error), "collection waits");
                     }
                 }
             }
@@ -64,8 +67,9 @@ impl Collector {
             }
             purged |= self.purge(adapter).await?;
         }
-        if purged {
+        if purged || self.purged_events_at.is_none_or(|at| at.elapsed() >= PURGE_EVERY) {
             self.purge_events().await?;
+            self.purged_events_at = Some(Instant::now());
         }
         Ok(())
     }
@@ -113,7 +117,7 @@ impl Collector {
         let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
         staging.mark_collected(batch.id, &names, at).await?;
         let step = BatchStep::Collected { at, how: how.to_owned() };
-        match staging.advance(None, batch.id, &[BatchState::Published], &step).await {
+        match staging.advance(By::Collector, batch.id, &[BatchState::Published], &step).await {
             Ok(_) => tracing::info!(adapter = batch.adapter, batch = batch.id, how, "collected"),
             // Somebody told it at the same moment; it is collected either way.
             Err(StagingError::Refused { .. }) => {}
@@ -172,7 +176,7 @@ impl Collector {
         };
         match done {
             Ok(_) => {
-                staging.advance(None, id, &[BatchState::Collected], &BatchStep::Purged { at: now }).await?;
+                staging.advance(By::Collector, id, &[BatchState::Collected], &BatchStep::Purged { at: now }).await?;
                 staging.close_alert("changed-on-share", &format!("batch {id}"), now).await?;
                 tracing::info!(adapter = adapter.name, batch = id, "purged");
                 Ok(true)

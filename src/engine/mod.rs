@@ -162,7 +162,11 @@ impl Engine {
             let outcome = worker.turn(Cutting::Now).await;
             pass.adapters.push(worker.finish().await);
             if let Err(error) = outcome {
-                tracing::error!(adapter = adapter.name, error = %error, "the adapter could not work");
+                tracing::error!(
+                    adapter = adapter.name,
+                    error = adapter::describe(&error),
+                    "the adapter could not work"
+                );
                 trouble.get_or_insert(error);
             }
         }

@@ -25,7 +25,12 @@ mod steps;
 mod suite;
 
 pub use open::open;
-pub use rows::*;
+pub use rows::{
+    ActRow, AdapterRow, AlertRow, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep, BatchTotals, By,
+    Capture, CaptureRow, Lease, NewAct, NewCut, NewEvent, NewQuarantined, OutputKind, OutputRow, PurgedEvents,
+    QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo, Seq, SeqRange,
+    SourceRow, Staged, StagedEvent, StagingBatch, Totals,
+};
 
 /// Staging's answer when it could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -168,17 +173,12 @@ pub trait WriteStaging: ReadStaging + StageEvents {
     /// [`BatchState::Empty`] when there are no files. A batch already beyond that is refused.
     async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<()>;
 
-    /// Moves a batch from one state to the next and stamps the time.
+    /// Moves a batch from one state to the next and stamps the time. A person's act is recorded in the same
+    /// commit.
     ///
     /// # Errors
     /// [`StagingError::Refused`] when the batch is in none of `from`; [`StagingError::LeaseLost`] as in `cut`.
-    async fn advance(
-        &self,
-        lease: Option<&Lease>,
-        id: BatchId,
-        from: &[BatchState],
-        step: &BatchStep,
-    ) -> Result<BatchRow>;
+    async fn advance(&self, by: By<'_>, id: BatchId, from: &[BatchState], step: &BatchStep) -> Result<BatchRow>;
 
     /// Marks outputs of a batch as collected at `at`; already marked ones keep their time.
     async fn mark_collected(&self, id: BatchId, names: &[String], at: Ticks) -> Result<()>;

@@ -3,12 +3,14 @@
 
 use sqlx::PgConnection;
 
+use super::write::add_act;
 use super::{PostgresStaging, leases, rows, sql};
 use crate::model::Ticks;
 use crate::staging::keys::{count, plain, refused};
 use crate::staging::steps::{Render, render, stepped};
 use crate::staging::{
-    AdapterRow, BatchId, BatchRow, BatchState, BatchStep, Lease, NewCut, RenderedBatch, Result, RoomNo, Seq, SeqRange,
+    AdapterRow, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch, Result, RoomNo, Seq,
+    SeqRange,
 };
 
 impl PostgresStaging {
@@ -53,14 +55,16 @@ impl PostgresStaging {
 
     pub(super) async fn step(
         &self,
-        lease: Option<&Lease>,
+        by: By<'_>,
         id: BatchId,
         from: &[BatchState],
         step: &BatchStep,
     ) -> Result<BatchRow> {
         let mut tx = self.begin().await?;
-        if let Some(lease) = lease {
-            leases::check(&mut tx, lease).await?;
+        match by {
+            By::Worker(lease) => leases::check(&mut tx, lease).await?,
+            By::Person(act) => add_act(&mut tx, act).await?,
+            By::Collector => {}
         }
         let row = stepped(locked(&mut tx, id).await?, from, step)?;
         sqlx::query(sql::SET_BATCH)

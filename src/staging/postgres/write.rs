@@ -12,7 +12,7 @@ use crate::model::Ticks;
 use crate::staging::arrival::{Learned, arrive};
 use crate::staging::keys::{count, key, plain, refused};
 use crate::staging::{
-    BatchId, BatchRow, BatchState, BatchStep, Capture, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
+    BatchId, BatchRow, BatchState, BatchStep, By, Capture, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
     QuarantineResolution, QuarantineState, RenderedBatch, Result, StageEvents, Staged, StagingBatch, WriteStaging,
 };
 
@@ -100,14 +100,8 @@ impl WriteStaging for PostgresStaging {
         self.record_render(lease, rendered).await
     }
 
-    async fn advance(
-        &self,
-        lease: Option<&Lease>,
-        id: BatchId,
-        from: &[BatchState],
-        step: &BatchStep,
-    ) -> Result<BatchRow> {
-        self.step(lease, id, from, step).await
+    async fn advance(&self, by: By<'_>, id: BatchId, from: &[BatchState], step: &BatchStep) -> Result<BatchRow> {
+        self.step(by, id, from, step).await
     }
 
     async fn mark_collected(&self, id: BatchId, names: &[String], at: Ticks) -> Result<()> {
@@ -159,7 +153,7 @@ impl WriteStaging for PostgresStaging {
     }
 }
 
-async fn add_act(connection: &mut PgConnection, act: &NewAct) -> Result<()> {
+pub(super) async fn add_act(connection: &mut PgConnection, act: &NewAct) -> Result<()> {
     sqlx::query(sql::ADD_ACT)
         .bind(act.at.ticks())
         .bind(&*plain(&act.who))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::kit::{Fixture, event, minute, new_cut, rendered};
-use crate::staging::{BatchCounts, BatchState, BatchStep, Lease, OutputRow, RenderedBatch, StagingError};
+use crate::staging::{BatchCounts, BatchState, BatchStep, By, Lease, OutputRow, RenderedBatch, StagingError};
 
 fn refused<T: std::fmt::Debug>(result: crate::staging::Result<T>) {
     let error = result.unwrap_err();
@@ -24,7 +24,7 @@ pub(super) async fn a_rendered_batch_stands_and_is_not_rendered_otherwise(f: &Fi
     refused(f.staging.finish_render(&lease, &RenderedBatch { id: 999, ..result.clone() }).await);
     assert_eq!(f.staging.outputs(batch.id).await.unwrap(), result.outputs);
     let published = BatchStep::Published { at: minute(2) };
-    f.staging.advance(Some(&lease), batch.id, &[BatchState::Rendered], &published).await.unwrap();
+    f.staging.advance(By::Worker(&lease), batch.id, &[BatchState::Rendered], &published).await.unwrap();
     refused(f.staging.finish_render(&lease, &result).await);
 }
 
@@ -42,20 +42,20 @@ pub(super) async fn a_batch_without_files_is_empty(f: &Fixture) {
 pub(super) async fn only_allowed_steps_are_taken(f: &Fixture) {
     let batch = f.cut("a", 1).await;
     let published = BatchStep::Published { at: minute(2) };
-    refused(f.staging.advance(None, batch.id, &BatchState::ALL, &published).await);
-    refused(f.staging.advance(None, 999, &BatchState::ALL, &published).await);
+    refused(f.staging.advance(By::Collector, batch.id, &BatchState::ALL, &published).await);
+    refused(f.staging.advance(By::Collector, 999, &BatchState::ALL, &published).await);
     f.finish(&batch, BatchState::Rendered).await;
-    refused(f.staging.advance(None, batch.id, &[BatchState::Published], &published).await);
-    let row = f.staging.advance(None, batch.id, &[BatchState::Rendered], &published).await.unwrap();
+    refused(f.staging.advance(By::Collector, batch.id, &[BatchState::Published], &published).await);
+    let row = f.staging.advance(By::Collector, batch.id, &[BatchState::Rendered], &published).await.unwrap();
     assert_eq!(row.published_at, Some(minute(2)));
     let collected = BatchStep::Collected { at: minute(3), how: "removed".into() };
-    f.staging.advance(None, batch.id, &[BatchState::Published], &collected).await.unwrap();
+    f.staging.advance(By::Collector, batch.id, &[BatchState::Published], &collected).await.unwrap();
     let purged = BatchStep::Purged { at: minute(4) };
-    let row = f.staging.advance(None, batch.id, &[BatchState::Collected], &purged).await.unwrap();
+    let row = f.staging.advance(By::Collector, batch.id, &[BatchState::Collected], &purged).await.unwrap();
     assert_eq!(f.staging.batch(batch.id).await.unwrap(), Some(row.clone()));
     assert_eq!((row.state, row.collected_at, row.purged_at), (BatchState::Purged, Some(minute(3)), Some(minute(4))));
     assert_eq!(row.collected_how.as_deref(), Some("removed"));
-    refused(f.staging.advance(None, batch.id, &BatchState::ALL, &BatchStep::Retry).await);
+    refused(f.staging.advance(By::Collector, batch.id, &BatchState::ALL, &BatchStep::Retry).await);
 }
 
 pub(super) async fn a_failed_batch_is_tried_again_and_passes_presence_on(f: &Fixture) {
@@ -66,18 +66,18 @@ pub(super) async fn a_failed_batch_is_tried_again_and_passes_presence_on(f: &Fix
         retry_at: minute(n),
         presence: vec![(1, vec![1, 2, 3])],
     };
-    let row = f.staging.advance(None, batch.id, &[BatchState::Cut], &failed(5)).await.unwrap();
+    let row = f.staging.advance(By::Collector, batch.id, &[BatchState::Cut], &failed(5)).await.unwrap();
     assert_eq!((row.state, row.attempts, row.retry_at), (BatchState::Failed, 1, Some(minute(5))));
     assert_eq!(row.reason.as_deref(), Some("no space 5"));
     assert_eq!(f.staging.presence("a", 1, batch.id + 1).await.unwrap(), Some(vec![1, 2, 3]));
     let lease = f.lease("a").await;
     refused(f.staging.finish_render(&lease, &rendered(&batch, &["a.xml"])).await);
-    let row = f.staging.advance(None, batch.id, &[BatchState::Failed], &BatchStep::Retry).await.unwrap();
+    let row = f.staging.advance(By::Collector, batch.id, &[BatchState::Failed], &BatchStep::Retry).await.unwrap();
     assert_eq!((row.state, row.attempts, row.retry_at), (BatchState::Cut, 1, None));
-    let row = f.staging.advance(None, batch.id, &[BatchState::Cut], &failed(6)).await.unwrap();
+    let row = f.staging.advance(By::Collector, batch.id, &[BatchState::Cut], &failed(6)).await.unwrap();
     assert_eq!(row.attempts, 2);
     let abandoned = BatchStep::Abandoned { reason: "lost for ever".into() };
-    let row = f.staging.advance(None, batch.id, &[BatchState::Failed], &abandoned).await.unwrap();
+    let row = f.staging.advance(By::Collector, batch.id, &[BatchState::Failed], &abandoned).await.unwrap();
     assert_eq!((row.state, row.reason.as_deref()), (BatchState::Abandoned, Some("lost for ever")));
 }
 
@@ -126,7 +126,7 @@ pub(super) async fn stale_leases_are_refused_everywhere(f: &Fixture) {
         let results = [
             f.staging.cut(lease, &new_cut("a", 2)).await.map(drop),
             f.staging.finish_render(lease, &rendered(&batch, &["a.xml"])).await,
-            f.staging.advance(Some(lease), batch.id, &[BatchState::Cut], &step).await.map(drop),
+            f.staging.advance(By::Worker(lease), batch.id, &[BatchState::Cut], &step).await.map(drop),
         ];
         for result in results {
             assert!(matches!(result, Err(StagingError::LeaseLost { .. })), "{result:?}");

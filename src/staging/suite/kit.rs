@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::config::{Config, StagingSection, Store};
 use crate::model::{Kind, Ticks};
 use crate::staging::{
-    BatchCounts, BatchRow, BatchState, BatchStep, Lease, NewCut, NewEvent, NewQuarantined, OutputKind, OutputRow,
+    BatchCounts, BatchRow, BatchState, BatchStep, By, Lease, NewCut, NewEvent, NewQuarantined, OutputKind, OutputRow,
     RenderedBatch, SeqRange, Staged, StagedEvent, Staging, StagingBatch, open,
 };
 
@@ -107,7 +107,7 @@ impl Fixture {
             if from == state {
                 break;
             }
-            assert_eq!(self.staging.advance(Some(&lease), batch.id, &[from], &step).await.unwrap().state, to);
+            assert_eq!(self.staging.advance(By::Worker(&lease), batch.id, &[from], &step).await.unwrap().state, to);
         }
     }
 

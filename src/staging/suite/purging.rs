@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::kit::{ALL, Fixture, event, events, heartbeat, rendered, upload, with_raw};
-use crate::staging::{BatchState, BatchStep, Capture, CaptureRow, NewEvent, RenderedBatch, SeqRange};
+use crate::staging::{BatchState, BatchStep, By, Capture, CaptureRow, NewEvent, RenderedBatch, SeqRange};
 
 pub(super) async fn only_what_every_adapter_has_finished_is_purged(f: &Fixture) {
     f.stage(vec![event("s", "0"), event("s", "1"), heartbeat("s", "h", 2)]).await;
@@ -30,7 +30,7 @@ pub(super) async fn only_what_every_adapter_has_finished_is_purged(f: &Fixture) 
             (BatchState::Collected, BatchStep::Purged { at }),
         ];
         for (from, step) in steps.into_iter().skip_while(|(from, _)| *from != batch.state) {
-            f.staging.advance(Some(&lease), batch.id, &[from], &step).await.unwrap();
+            f.staging.advance(By::Worker(&lease), batch.id, &[from], &step).await.unwrap();
         }
     }
     f.finish(&b1, BatchState::Empty).await;
@@ -53,10 +53,10 @@ pub(super) async fn an_open_batch_of_a_removed_adapter_blocks(f: &Fixture) {
     let a1 = f.cut("a", 1).await;
     f.finish(&a1, BatchState::Purged).await;
     let failed = BatchStep::Failed { reason: "r".into(), retry_at: gone.cut_at, presence: Vec::new() };
-    f.staging.advance(None, gone.id, &[BatchState::Cut], &failed).await.unwrap();
+    f.staging.advance(By::Collector, gone.id, &[BatchState::Cut], &failed).await.unwrap();
     assert_eq!(f.purge(&["a"]).await, 0);
     let abandoned = BatchStep::Abandoned { reason: "the archive is closed".into() };
-    f.staging.advance(None, gone.id, &[BatchState::Failed], &abandoned).await.unwrap();
+    f.staging.advance(By::Collector, gone.id, &[BatchState::Failed], &abandoned).await.unwrap();
     assert_eq!(f.purge(&["a"]).await, 2);
 }
 

@@ -1,0 +1,29 @@
+//! The rows staging takes in and gives out. Plain values, no behaviour beyond their own invariants.
+
+mod batches;
+mod events;
+mod files;
+mod overview;
+mod quarantine;
+
+pub use batches::{BatchCounts, BatchFilter, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch};
+pub use events::{NewEvent, Staged, StagedEvent, StagingBatch};
+pub use files::{Capture, CaptureRow, OutputKind, OutputRow, PurgedEvents};
+pub use overview::{ActRow, AdapterRow, AlertRow, BatchTotals, NewAct, SourceRow, Totals};
+pub use quarantine::{NewQuarantined, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState};
+
+/// Arrival number of a staged event. Starts at 1 and only grows.
+pub type Seq = i64;
+/// Number staging gave a room when it first saw it.
+pub type RoomNo = i64;
+/// Number of a batch, unique over all adapters, never used again.
+pub type BatchId = i64;
+
+/// Events with `from < seq <= to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeqRange {
+    /// The last arrival number of the batch before.
+    pub from: Seq,
+    /// The last arrival number of this batch.
+    pub to: Seq,
+}
