@@ -141,6 +141,32 @@ fn compressed_outputs_and_own_parameters() {
 }
 
 #[test]
+fn a_file_named_by_its_place_is_captured_and_one_that_cannot_be_had_is_said_to_be_missing() {
+    let lab = Lab::new(Store::Sqlite, &format!("[files]\nroot = \"repository\"\n{TOLD}"));
+    fs::create_dir_all(lab.path("repository/2026")).unwrap();
+    fs::write(lab.path("repository/2026/report.pdf"), "the report").unwrap();
+    fs::write(lab.path("secret.txt"), "outside").unwrap();
+    let upload = |id: u32, location: &str| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/web/1","type":"chat.file.uploaded","subject":"room:1","time":"2026-11-22T10:00:0{id}Z","data":{{"sender":{{"uri":"sip:a@example.com"}},"file":{{"name":"Q3 report.PDF","location":"{location}"}}}}}}"#
+        )
+    };
+    lab.spool("a.ndjson", &[upload(1, "2026/report.pdf"), upload(2, "../secret.txt"), upload(3, "2026/gone.pdf")]);
+    lab.ok(&["run", "--once"]);
+    let found = messages(&lab.pickup("canonical"));
+    assert_eq!(found[0].missing, None);
+    assert!(found[0].content.ends_with(".pdf"), "{}", found[0].content);
+    assert_eq!(fs::read_to_string(lab.pickup("canonical").join(&found[0].content)).unwrap(), "the report");
+    for refused in &found[1..] {
+        assert!(refused.missing.as_ref().is_some_and(|reason| reason.contains("file repository")), "{refused:?}");
+        assert_eq!(refused.content, "Q3 report.PDF");
+    }
+    let copies =
+        fs::read_dir(lab.pickup("canonical")).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file());
+    assert_eq!(copies.count(), 2, "one output, one attachment");
+}
+
+#[test]
 fn a_queue_that_is_missing_is_named_with_its_cure() {
     let lab = Lab::with_broker(Store::Sqlite, TOLD);
     let text = fs::read_to_string(lab.path("chancery.toml")).unwrap();

@@ -1,6 +1,8 @@
 //! The same events give the same conversations, whatever the store, the split, or how often they are rendered.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use crate::support::{Lab, Message, Store, messages, output_files};
 
@@ -37,8 +39,45 @@ fn sqlite_and_postgres_and_any_split_give_the_same_messages() {
     assert_eq!(sqlite, archived(Store::Postgres, &lines, 3), "one run and three runs on PostgreSQL");
 }
 
+/// Every file of a share with its bytes, temporary ones excepted.
+fn files(pickup: &Path) -> BTreeMap<String, Vec<u8>> {
+    fs::read_dir(pickup)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap()))
+        .collect()
+}
+
 #[test]
-fn a_batch_rendered_again_gives_the_same_bytes() {
+fn a_batch_rendered_again_gives_the_same_bytes_under_the_same_names() {
+    let adapters = format!(
+        "{ONE_ADAPTER}[[adapter]]\nname = \"vantage\"\ninterval = \"1h\"\ntransform = \"filedump\"\none_room_per_file = true\n"
+    );
+    let lab = Lab::new(Store::Sqlite, &adapters);
+    for (number, part) in lab.simulate(13, 2400).chunks(1200).enumerate() {
+        lab.spool(&format!("{number}.ndjson"), part);
+        lab.ok(&["run", "--once"]);
+    }
+    let shares = ["canonical", "vantage"].map(|adapter| lab.pickup(adapter));
+    let first = shares.each_ref().map(|share| files(share));
+    assert!(first[0].len() > 10 && first[1].len() > 20);
+
+    // As if the process had been killed before it recorded that the batches are rendered, and the disk had
+    // kept none of their files.
+    for share in &shares {
+        for name in files(share).keys() {
+            fs::remove_file(share.join(name)).unwrap();
+        }
+    }
+    let undo = "update batches set state = 'cut', published_at = null where state = 'published'";
+    lab.alter_sqlite(&["delete from outputs", undo]);
+    lab.ok(&["run", "--once"]);
+    assert_eq!(shares.each_ref().map(|share| files(share)), first);
+}
+
+#[test]
+fn a_batch_that_failed_is_mended_by_retrying_it() {
     let stylesheet = r#"<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform">
         <xsl:output method="xml"/><xsl:template match="/"><xsl:copy-of select="."/></xsl:template></xsl:stylesheet>"#;
     let broken = stylesheet.replace("copy-of select=\".\"", "message terminate=\"yes\"");

@@ -15,8 +15,9 @@ use crate::staging::arrival::Numbers;
 use crate::staging::keys::broken;
 use crate::staging::open::migrator;
 
-/// How long a call waits for a free or new connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call waits for a free or new connection. On a machine whose disk stalls, a new one can take
+/// longer than five seconds.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The server ends a transaction that sits idle so long, so that a hung process holds up nobody.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "30s";
 

@@ -74,7 +74,6 @@ impl Authority {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "starts a broker of its own, which takes a while"]
 async fn events_arrive_over_tls_with_client_certificates_and_strangers_are_refused() {
     let broker = TlsBroker::start();
     let settings = Amqp {
