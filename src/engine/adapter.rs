@@ -154,7 +154,7 @@ impl AdapterWorker {
             return Ok(Some(lease.clone()));
         }
         let name = lease_name(&self.adapter);
-        let lease = self.shared.staging.lease(&name, &self.shared.holder, LEASE).await?;
+        let lease = self.shared.staging.lease(&name, self.shared.lock.instance(), LEASE).await?;
         if lease.is_none() {
             tracing::debug!(adapter = self.adapter.name, "another process works for this adapter");
         }

@@ -1,7 +1,7 @@
 //! One working process per home directory.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -13,6 +13,7 @@ use crate::support::durable::{self, WithPath};
 #[derive(Debug)]
 pub(super) struct InstanceLock {
     _file: File,
+    instance: String,
 }
 
 impl InstanceLock {
@@ -31,8 +32,27 @@ impl InstanceLock {
         file.set_len(0).at("write", &path)?;
         file.rewind().at("write", &path)?;
         writeln!(file, "{}", std::process::id()).at("write", &path)?;
-        Ok(Self { _file: file })
+        Ok(Self { _file: file, instance: instance(&dir.join("instance"))? })
     }
+
+    /// The name of this home, the same after each start. Leases are held in this name: the process that
+    /// held them before is gone for certain, because it would still hold the lock, so a restart need not wait
+    /// for them to run out.
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+}
+
+/// Reads the home's name, or gives it one.
+fn instance(path: &Path) -> Result<String, EngineError> {
+    match fs::read_to_string(path) {
+        Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("read", path)?,
+        _ => {}
+    }
+    let name = uuid::Uuid::new_v4().to_string();
+    durable::write_whole(path, format!("{name}\n").as_bytes())?;
+    Ok(name)
 }
 
 #[cfg(test)]
@@ -46,7 +66,8 @@ mod tests {
         let first = InstanceLock::take(dir.path()).unwrap();
         let refused = InstanceLock::take(dir.path()).unwrap_err();
         assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
+        let name = first.instance().to_owned();
         drop(first);
-        InstanceLock::take(dir.path()).unwrap();
+        assert_eq!(InstanceLock::take(dir.path()).unwrap().instance(), name, "a home keeps its name");
     }
 }

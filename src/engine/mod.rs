@@ -38,9 +38,8 @@ struct Shared {
     /// Held while captured files are put into the vault and recorded, and while unreferenced ones are
     /// swept: a content must not be swept between its being found there and being recorded.
     files_gate: Mutex<()>,
-    /// This process, in leases.
-    holder: String,
-    _lock: InstanceLock,
+    /// Held for as long as the process works; its name holds the leases.
+    lock: InstanceLock,
 }
 
 /// A Chancery that is ready to work.
@@ -75,8 +74,7 @@ impl Engine {
         let lock = InstanceLock::take(&config.state_dir())?;
         let staging = staging::open(&config).await?;
         let vault = Vault::open(&config.vault_dir())?;
-        let holder = format!("{} process {}", uuid::Uuid::new_v4(), std::process::id());
-        let shared = Shared { config, staging, vault, files_gate: Mutex::new(()), holder, _lock: lock };
+        let shared = Shared { config, staging, vault, files_gate: Mutex::new(()), lock };
         Ok(Self { shared: Arc::new(shared), stats: Arc::new(IntakeStats::default()), stop })
     }
 
