@@ -28,7 +28,9 @@ const CHUNK_EVENTS: usize = 256;
 /// Messages that may wait there: enough to overlap, little enough to stay flat.
 const CHUNKS_WAITING: usize = 4;
 /// File events whose bytes are brought in before their outcomes are recorded together.
-const CAPTURE_EVENTS: u32 = 64;
+const CAPTURE_EVENTS: u32 = 256;
+/// Files brought in at once: each waits for its own syncs, and a disk serves several in the time of one.
+const CAPTURE_THREADS: usize = 8;
 
 /// Why a batch was not rendered.
 pub(super) enum RenderError {
@@ -104,13 +106,32 @@ async fn capture_files(shared: &Arc<Shared>, batch: &BatchRow) -> Result<(), Eng
             return Ok(());
         }
         let (shared_there, source) = (Arc::clone(shared), source.clone());
-        let captured: Result<Vec<CaptureRow>, VaultError> = tokio::task::spawn_blocking(move || {
-            events.iter().map(|staged| capture_one(&shared_there, &source, staged)).collect()
-        })
-        .await
-        .map_err(|panic| EngineError::TaskPanicked { detail: panic.to_string() })?;
+        let captured = tokio::task::spawn_blocking(move || capture_all(&shared_there, &source, &events))
+            .await
+            .map_err(|panic| EngineError::TaskPanicked { detail: panic.to_string() })?;
         shared.staging.record_captures(&captured?).await?;
     }
+}
+
+fn capture_all(shared: &Shared, source: &FileSource, events: &[StagedEvent]) -> Result<Vec<CaptureRow>, EngineError> {
+    let share = events.len().div_ceil(CAPTURE_THREADS).max(1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = events
+            .chunks(share)
+            .map(|part| {
+                scope.spawn(move || {
+                    part.iter().map(|staged| capture_one(shared, source, staged)).collect::<Result<Vec<_>, _>>()
+                })
+            })
+            .collect();
+        let mut rows = Vec::with_capacity(events.len());
+        for thread in threads {
+            let captured =
+                thread.join().map_err(|_| EngineError::TaskPanicked { detail: "capturing a file panicked".into() })?;
+            rows.extend(captured?);
+        }
+        Ok(rows)
+    })
 }
 
 fn capture_one(shared: &Shared, source: &FileSource, staged: &StagedEvent) -> Result<CaptureRow, VaultError> {

@@ -18,7 +18,8 @@ pub fn install(log: &Log) {
         LogLevel::Trace => "trace",
     };
     // The AMQP client reports every lost connection itself; intake says the same in the product's words.
-    let default = format!("chancery={level},warn,lapin=off,async_rs=off");
+    // The database driver would print whole statements when a disk is slow.
+    let default = format!("chancery={level},warn,lapin=off,async_rs=off,sqlx=error");
     let filter = EnvFilter::try_from_env("CHANCERY_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -35,7 +35,7 @@ pub fn capture(vault: &Vault, source: &FileSource, file: Option<&event::File<'_>
     let Some(file) = file else { return Ok(missing("the event describes no file")) };
     let stored = if let Some(inline) = &file.inline {
         match STANDARD.decode(inline.as_bytes()) {
-            Ok(bytes) => vault.put(bytes.as_slice())?,
+            Ok(bytes) => vault.put_bytes(&bytes)?,
             Err(error) => return Ok(missing(format!("file.inline is no base64: {error}"))),
         }
     } else if let Some(location) = &file.location {

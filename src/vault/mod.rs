@@ -81,14 +81,25 @@ impl Vault {
         })?;
         let path = self.path_of(&digest);
         durable::create_dir(path.parent().unwrap_or(&self.dir))?;
-        match durable::rename_new(&temporary, &path) {
-            Ok(()) => {}
+        match durable::rename_exclusive(&temporary, &path) {
+            // Only the new name must last; should the old one come back after a power cut, the next start clears it.
+            Ok(()) => durable::sync_dir(path.parent().unwrap_or(&self.dir))?,
             Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
                 fs::remove_file(&temporary).at("remove", &temporary)?;
             }
             Err(error) => return Err(error.into()),
         }
         Ok((digest, size))
+    }
+
+    /// As [`Vault::put`], for bytes that are in memory: a content that is already there is not written again.
+    ///
+    /// # Errors
+    /// As [`Vault::put`].
+    pub fn put_bytes(&self, bytes: &[u8]) -> Result<(Digest, u64), VaultError> {
+        let digest = Sha256::digest(bytes).into();
+        let size = bytes.len() as u64;
+        if self.size_of(&digest) == Some(size) { Ok((digest, size)) } else { self.put(bytes) }
     }
 
     fn write_temporary(&self, path: &Path, bytes: &mut impl Read) -> Result<(Digest, u64), VaultError> {
@@ -168,6 +179,7 @@ mod tests {
         let content = vec![7; 300_000];
         let (digest, size) = vault.put(content.as_slice()).unwrap();
         assert_eq!((digest, size), vault.put(content.as_slice()).unwrap());
+        assert_eq!((digest, size), vault.put_bytes(&content).unwrap());
         let mut back = Vec::new();
         vault.copy_to(&digest, &mut back).unwrap();
         assert_eq!(back, content);
