@@ -46,7 +46,7 @@ pub struct StagingBatch {
     pub quarantined: Vec<NewQuarantined>,
 }
 
-/// What [`super::WriteStaging::stage`] did.
+/// What [`crate::staging::StageEvents::stage`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Staged {
     /// Events kept, conflicts included.
