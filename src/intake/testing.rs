@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 
 use crate::config::{Config, Source};
-use crate::staging::{NewQuarantined, Result, StageEvents, Staged, StagingBatch, StagingError};
+use crate::staging::{Arrivals, NewQuarantined, Result, StageEvents, Staged, StagingError};
 
 /// Everything staged, by source and id, with every content that came under one key.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ impl StageEvents for Recorder {
         self.answer()
     }
 
-    async fn stage(&self, batch: &StagingBatch) -> Result<Staged> {
+    async fn stage(&self, batch: &Arrivals) -> Result<Staged> {
         tokio::task::yield_now().await;
         self.answer()?;
         let mut kept = self.kept.lock().unwrap();

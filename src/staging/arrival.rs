@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::keys::{half, id_hash, key, quarantine_digests, same_meaning};
-use super::{NewEvent, NewQuarantined, Result, Seq, Staged, StagingBatch};
+use super::{Arrivals, NewEvent, NewQuarantined, Result, Seq, Staged};
 use crate::model::Ticks;
 
 /// Texts remembered with their numbers before the memory is emptied and filled anew.
@@ -132,7 +132,7 @@ impl Numbers {
 }
 
 /// Keeps what arrived, inside the store's transaction.
-pub(super) async fn arrive(tx: &mut dyn Arrival, numbers: &Numbers, batch: &StagingBatch) -> Result<(Staged, Learned)> {
+pub(super) async fn arrive(tx: &mut dyn Arrival, numbers: &Numbers, batch: &Arrivals) -> Result<(Staged, Learned)> {
     let mut learned = Learned(Vec::new());
     let mut staged = Staged::default();
     if !batch.events.is_empty() {

@@ -26,10 +26,10 @@ mod suite;
 
 pub use open::open;
 pub use rows::{
-    ActRow, AdapterRow, AlertRow, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep, BatchTotals, By,
-    Capture, CaptureRow, Lease, NewAct, NewCut, NewEvent, NewQuarantined, OutputKind, OutputRow, PurgedEvents,
-    QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo, Seq, SeqRange,
-    SourceRow, Staged, StagedEvent, StagingBatch, Totals,
+    ActRow, AdapterRow, AlertRow, Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep,
+    BatchTotals, By, Capture, CaptureRow, Lease, NewAct, NewCut, NewEvent, NewQuarantined, OutputKind, OutputRow,
+    PurgedEvents, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo, Seq,
+    SeqRange, SourceRow, Staged, StagedEvent, Totals,
 };
 
 /// Staging's answer when it could not do what was asked.
@@ -142,7 +142,7 @@ pub trait StageEvents: Send + Sync {
     /// the first, flagged, and an alert `conflict` is raised for the source. Duplicates and conflicts
     /// within one call are treated alike. Rooms and persons get their numbers in order of arrival.
     /// A quarantined item whose bytes are already there only counts up `seen`.
-    async fn stage(&self, batch: &StagingBatch) -> Result<Staged>;
+    async fn stage(&self, batch: &Arrivals) -> Result<Staged>;
 }
 
 /// Changing staging. Every method is one transaction: it happens whole or not at all, and it may be

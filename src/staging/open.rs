@@ -1,15 +1,15 @@
 //! Opens the store that the configuration names. The only place that reads the database password, and it
 //! never repeats it in an error.
 
-use std::path::Path;
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use super::keys::broken;
 use super::{Result, Staging, StagingError, postgres, sqlite};
-use crate::config::{Config, StagingSection, Store};
+use crate::config::{Config, StagingSection, Store, secret};
 use crate::support::durable::create_dir;
 
 /// Opens staging as configured: creates what is missing, and brings the tables up to date.
@@ -30,26 +30,23 @@ pub async fn open(config: &Config) -> Result<Staging> {
         Store::Postgres => {
             let url = section.url.as_deref().ok_or_else(|| broken("no address (staging.url) is set"))?;
             let password = password(section)?;
-            let store = postgres::open(url, password.as_deref(), &section.schema, section.connections).await?;
+            let password = password.as_ref().map(ExposeSecret::expose_secret);
+            let store = postgres::open(url, password, &section.schema, section.connections).await?;
             Ok(Arc::new(store))
         }
     }
 }
 
 /// The password, from its file or its variable; none if neither is named.
-fn password(section: &StagingSection) -> Result<Option<String>> {
-    if let Some(path) = &section.password_file {
-        return password_in(path).map(Some);
-    }
-    let Some(name) = &section.password_env else { return Ok(None) };
-    let missing = |_| broken(format!("the environment variable {name} (staging.password_env) holds no password"));
-    std::env::var(name).map(Some).map_err(missing)
+fn password(section: &StagingSection) -> Result<Option<SecretString>> {
+    let read = secret(section.password_file.as_deref(), section.password_env.as_deref());
+    // The chain is told whole: the message alone does not say what the operating system refused.
+    read.map_err(|error| broken(format!("staging.password_file or staging.password_env: {}", chain(&error))))
 }
 
-fn password_in(path: &Path) -> Result<String> {
-    let unreadable = |error| broken(format!("cannot read {} (staging.password_file): {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn unavailable(what: &dyn std::fmt::Display, why: &dyn std::fmt::Display) -> StagingError {
@@ -68,6 +65,8 @@ pub(super) fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator 
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -75,11 +74,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("password");
         std::fs::write(&path, "a secret \n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let mut section = StagingSection { password_file: Some(path.clone()), ..StagingSection::default() };
-        assert_eq!(password(&section).unwrap().as_deref(), Some("a secret "));
+        assert_eq!(password(&section).unwrap().unwrap().expose_secret(), "a secret ");
         section.password_file = Some(dir.path().join("missing"));
         assert!(!password(&section).unwrap_err().retryable());
-        assert_eq!(password(&StagingSection::default()).unwrap(), None);
+        assert!(password(&StagingSection::default()).unwrap().is_none());
         let named = StagingSection { password_env: Some("CHANCERY_NO_SUCH_VARIABLE".into()), ..Default::default() };
         assert!(password(&named).unwrap_err().to_string().contains("CHANCERY_NO_SUCH_VARIABLE"));
     }

@@ -36,3 +36,13 @@ impl Shipped {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Shipped;
+
+    #[test]
+    fn the_configuration_knows_every_shipped_transform() {
+        assert_eq!(Shipped::ALL.map(Shipped::name), crate::config::SHIPPED_TRANSFORMS);
+    }
+}

@@ -1,6 +1,7 @@
 //! From the configuration to an open connection: address, credentials, certificates. Passwords are read
 //! anew for each connection, so that they may be changed, and never shown.
 
+use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use lapin::{Channel, Connection, ConnectionBuilder, ConnectionProperties, ErrorK
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
-use crate::config::Amqp;
+use crate::config::{Amqp, secret};
 use crate::intake::{IntakeError, Result};
 
 /// Seconds between heartbeats. The broker and Chancery notice a dead peer after two of them.
@@ -67,7 +68,7 @@ impl Broker {
     pub(super) async fn connect(&self) -> Result<Connection> {
         let mut uri = self.uri.clone();
         uri.authority.userinfo.username.clone_from(&self.settings.username);
-        uri.authority.userinfo.password = self.password().await?.expose_secret().to_owned();
+        uri.authority.userinfo.password = self.password()?.expose_secret().to_owned();
         let properties = ConnectionProperties::default().with_connection_name("chancery".into());
         let builder = ConnectionBuilder::new()
             .map_err(|error| self.failed(&error))?
@@ -97,17 +98,14 @@ impl Broker {
         IntakeError::Broker { address: self.address.clone(), detail: detail.into() }
     }
 
-    async fn password(&self) -> Result<SecretString> {
-        if let Some(path) = &self.settings.password_file {
-            let text = read("amqp.password_file", path).await?;
-            return Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])));
-        }
-        match &self.settings.password_env {
-            Some(name) => std::env::var(name)
-                .map(SecretString::from)
-                .map_err(|_| bad("amqp.password_env", format!("the environment variable {name} is not set"))),
-            None => Ok(SecretString::from("guest")),
-        }
+    fn password(&self) -> Result<SecretString> {
+        let (file, variable) = (self.settings.password_file.as_deref(), self.settings.password_env.as_deref());
+        let key = if file.is_some() { "amqp.password_file" } else { "amqp.password_env" };
+        let read = secret(file, variable).map_err(|error| match error.source() {
+            Some(cause) => bad(key, format!("{error}: {cause}")),
+            None => bad(key, error.to_string()),
+        });
+        Ok(read?.unwrap_or_else(|| SecretString::from("guest")))
     }
 
     async fn tls(&self) -> Result<OwnedTLSConfig> {

@@ -11,7 +11,7 @@ use lapin::Connection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::batcher::{Committer, Limits};
+use super::commit::{Committer, Limits};
 use super::{Decoder, IntakeError, IntakeStats, Result};
 use crate::config::{Amqp, Config};
 use crate::staging::StageEvents;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{close, short};
 use super::head::{delivery_count, head_of};
 use super::{AmqpMode, Intake};
-use crate::intake::batcher::{Collector, Committing, outcome};
+use crate::intake::commit::{Committing, Gatherer, outcome};
 use crate::intake::decode::Received;
 use crate::intake::{IntakeError, Result};
 use crate::model::Ticks;
@@ -47,8 +47,8 @@ pub(super) struct Session<'a> {
     consumer: Consumer,
     queue: ShortString,
     origin: String,
-    collector: Collector,
-    /// The acknowledgement of the newest delivery in `collector`.
+    gatherer: Gatherer,
+    /// The acknowledgement of the newest delivery in `gatherer`.
     newest: Option<Acker>,
     committing: Option<(Committing, Acker)>,
     /// When the broker last gave a sign of life.
@@ -77,7 +77,7 @@ impl<'a> Session<'a> {
             consumer,
             origin: format!("amqp:{queue}"),
             queue,
-            collector: Collector::new(intake.limits),
+            gatherer: Gatherer::new(intake.limits),
             newest: None,
             committing: None,
             heard: Instant::now(),
@@ -103,8 +103,8 @@ impl<'a> Session<'a> {
 
     /// Waits for the next thing to happen and deals with it.
     async fn step(&mut self, shutdown: &CancellationToken) -> Result<(), End> {
-        let may_receive = !self.collector.is_full();
-        let due = self.collector.due().filter(|_| self.committing.is_none());
+        let may_receive = !self.gatherer.is_full();
+        let due = self.gatherer.due().filter(|_| self.committing.is_none());
         let look = self.next_look();
         tokio::select! {
             biased;
@@ -129,10 +129,10 @@ impl<'a> Session<'a> {
                 None => return Err(End::Broken(self.intake.broker.broken("the consumer was cancelled"))),
             };
             self.decode(delivery)?;
-            next = if self.collector.is_full() { None } else { self.consumer.next().now_or_never() };
+            next = if self.gatherer.is_full() { None } else { self.consumer.next().now_or_never() };
         }
         self.heard = Instant::now();
-        if self.committing.is_none() && self.collector.is_due() {
+        if self.committing.is_none() && self.gatherer.is_due() {
             self.commit();
         }
         Ok(())
@@ -150,19 +150,19 @@ impl<'a> Session<'a> {
                 tracing::warn!(queue = %self.queue, deliveries = count, "a message is delivered again and again");
             }
         }
-        let before = self.collector.len();
+        let before = self.gatherer.len();
         let head = Some(head_of(&delivery.properties));
         let input = Received { origin: &self.origin, received: Ticks::now(), head, body: delivery.data };
         let decoder = &self.intake.decoder;
-        self.collector.add(input.body.len(), |batch| decoder.decode(input, batch));
-        self.intake.stats.note_received(self.collector.len() - before);
+        self.gatherer.add(input.body.len(), |batch| decoder.decode(input, batch));
+        self.intake.stats.note_received(self.gatherer.len() - before);
         self.newest = Some(delivery.acker);
         Ok(())
     }
 
     fn commit(&mut self) {
         if let Some(acker) = self.newest.take() {
-            self.committing = Some((self.intake.committer.start(self.collector.take()), acker));
+            self.committing = Some((self.intake.committer.start(self.gatherer.take()), acker));
         }
     }
 
@@ -185,7 +185,7 @@ impl<'a> Session<'a> {
             None => return Err(self.gone("an acknowledgement could not be sent")),
         }
         self.has_acknowledged = true;
-        if self.collector.is_due() {
+        if self.gatherer.is_due() {
             self.commit();
         }
         Ok(())
@@ -217,7 +217,7 @@ impl<'a> Session<'a> {
     }
 
     fn is_idle(&self) -> bool {
-        self.committing.is_none() && self.collector.is_empty()
+        self.committing.is_none() && self.gatherer.is_empty()
     }
 
     /// Asks the broker how many messages wait: a sign of life, and the way to know that the queue is drained.
@@ -243,7 +243,7 @@ impl<'a> Session<'a> {
     /// Told to stop: waits for the commit under way and acknowledges it. What was only received comes again.
     async fn finish(&mut self) -> End {
         self.newest = None;
-        self.collector.take();
+        self.gatherer.take();
         if self.committing.is_none() {
             return End::Finished;
         }

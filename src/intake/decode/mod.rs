@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{KnownSources, Result};
 use crate::config::Config;
 use crate::model::{Ticks, UnreadableReason};
-use crate::staging::{NewQuarantined, StagingBatch};
+use crate::staging::{Arrivals, NewQuarantined};
 
 mod binary;
 #[cfg(test)]
@@ -82,7 +82,7 @@ impl Decoder {
     }
 
     /// Decodes one input and adds what it holds to `out`.
-    pub fn decode(&self, input: Received<'_>, out: &mut StagingBatch) {
+    pub fn decode(&self, input: Received<'_>, out: &mut Arrivals) {
         let size = input.body.len();
         if size as u64 > self.size_max {
             let detail = format!("{size} bytes, the limit is {} (intake.event_size_max)", self.size_max);
@@ -98,8 +98,8 @@ impl Decoder {
 
     /// Decodes quarantined bytes again, with the head that was stored beside them. The result holds
     /// quarantined items for whatever still cannot be understood.
-    pub fn decode_again(&self, headers: Option<&str>, origin: &str, raw: Vec<u8>, received: Ticks) -> StagingBatch {
-        let mut out = StagingBatch::default();
+    pub fn decode_again(&self, headers: Option<&str>, origin: &str, raw: Vec<u8>, received: Ticks) -> Arrivals {
+        let mut out = Arrivals::default();
         let head = match headers {
             Some(json) => Some(serde_json::from_str(json).unwrap_or_default()),
             None if origin.starts_with("spool:") => None,
@@ -109,7 +109,7 @@ impl Decoder {
         out
     }
 
-    fn structured(&self, input: Received<'_>, out: &mut StagingBatch) {
+    fn structured(&self, input: Received<'_>, out: &mut Arrivals) {
         match self.read(&input.body, input.received) {
             Ok(event) => out.events.push(event.with_raw(input.body)),
             Err(refusal) => out.quarantined.push(quarantined(input, refusal)),
@@ -117,7 +117,7 @@ impl Decoder {
     }
 
     /// Reads an array. One bad element is quarantined alone, as the structured event it tried to be.
-    fn batch(&self, input: Received<'_>, out: &mut StagingBatch) {
+    fn batch(&self, input: Received<'_>, out: &mut Arrivals) {
         let elements: Vec<&RawValue> = match serde_json::from_slice(&input.body) {
             Ok(elements) => elements,
             Err(error) => {
@@ -147,7 +147,7 @@ impl Decoder {
         }
     }
 
-    fn binary(&self, input: Received<'_>, prefix: &'static str, out: &mut StagingBatch) {
+    fn binary(&self, input: Received<'_>, prefix: &'static str, out: &mut Arrivals) {
         let head = input.head.as_ref();
         let read = head.map_or_else(|| Err(Refusal::default()), |head| binary::envelope(head, prefix, &input.body));
         let read = read.and_then(|raw| self.read(&raw, input.received).map(|event| event.with_raw(raw)));

@@ -21,19 +21,19 @@ fn head(content_type: Option<&str>, headers: serde_json::Value) -> MessageHead {
     MessageHead { content_type: content_type.map(str::to_owned), headers }
 }
 
-fn decode(head: Option<MessageHead>, body: &[u8]) -> StagingBatch {
-    let mut out = StagingBatch::default();
+fn decode(head: Option<MessageHead>, body: &[u8]) -> Arrivals {
+    let mut out = Arrivals::default();
     let input = Received { origin: ORIGIN, received: Ticks::now(), head, body: body.to_vec() };
     decoder().decode(input, &mut out);
     out
 }
 
-fn structured(body: &[u8]) -> StagingBatch {
+fn structured(body: &[u8]) -> Arrivals {
     decode(Some(head(Some(STRUCTURED), json!({}))), body)
 }
 
 #[track_caller]
-fn refused(batch: &StagingBatch, reason: &str, body: &[u8]) -> NewQuarantined {
+fn refused(batch: &Arrivals, reason: &str, body: &[u8]) -> NewQuarantined {
     assert!(batch.events.is_empty(), "{batch:?}");
     let [item] = &batch.quarantined[..] else { panic!("expected one quarantined item, found {batch:?}") };
     assert_eq!((item.reason.as_str(), item.raw.as_slice(), item.origin.as_str()), (reason, body, ORIGIN));
@@ -41,7 +41,7 @@ fn refused(batch: &StagingBatch, reason: &str, body: &[u8]) -> NewQuarantined {
 }
 
 #[track_caller]
-fn accepted(batch: StagingBatch) -> crate::staging::NewEvent {
+fn accepted(batch: Arrivals) -> crate::staging::NewEvent {
     assert!(batch.quarantined.is_empty(), "{batch:?}");
     let Ok([event]) = <[_; 1]>::try_from(batch.events) else { panic!("expected one event") };
     event

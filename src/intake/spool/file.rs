@@ -9,11 +9,11 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::lines::{Line, Lines};
-use crate::intake::batcher::{Collector, Committer, Committing, Limits, outcome};
+use crate::intake::commit::{Committer, Committing, Gatherer, Limits, outcome};
 use crate::intake::decode::Received;
 use crate::intake::{Decoder, IntakeStats, Result};
 use crate::model::Ticks;
-use crate::staging::{StagingBatch, StagingError};
+use crate::staging::{Arrivals, StagingError};
 use crate::support::durable::{PathError, WithPath as _, create_dir, rename_new, write_whole};
 
 /// A line may be so many times the largest event and is still quarantined whole; a longer one would
@@ -51,7 +51,7 @@ struct Reading {
 
 /// Lines that are committed together, and whether more follow.
 struct Chunk {
-    batch: StagingBatch,
+    batch: Arrivals,
     then: Then,
 }
 
@@ -114,10 +114,10 @@ impl TakeIn {
 }
 
 fn read_chunk(decoder: &Decoder, limits: Limits, reading: &mut Reading) -> Result<Chunk, PathError> {
-    let mut collector = Collector::new(limits);
+    let mut gatherer = Gatherer::new(limits);
     let received = Ticks::now();
     let then = loop {
-        if collector.is_full() {
+        if gatherer.is_full() {
             break Then::More;
         }
         match reading.lines.next().at("read", &reading.path)? {
@@ -127,11 +127,11 @@ fn read_chunk(decoder: &Decoder, limits: Limits, reading: &mut Reading) -> Resul
             Line::Whole(body) => {
                 let origin = format!("spool:{}:{}", reading.name, reading.lines.number());
                 let input = Received { origin: &origin, received, head: None, body };
-                collector.add(input.body.len(), |batch| decoder.decode(input, batch));
+                gatherer.add(input.body.len(), |batch| decoder.decode(input, batch));
             }
         }
     };
-    Ok(Chunk { batch: collector.take(), then })
+    Ok(Chunk { batch: gatherer.take(), then })
 }
 
 /// Waits for a commit.

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::batcher::{Committer, Limits};
+use super::commit::{Committer, Limits};
 use super::{Decoder, IntakeError, IntakeStats, Result};
 use crate::config::Config;
 use crate::staging::StageEvents;

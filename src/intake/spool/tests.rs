@@ -130,7 +130,7 @@ async fn a_file_cut_off_in_the_middle_is_read_again_and_counted_as_duplicates() 
     bench.put("a.ndjson", &lines(0..25));
     // What a crash before the last commit leaves behind: the first commits, and the file in its place.
     let decoder = Decoder::new(&bench.config).unwrap();
-    let mut before = crate::staging::StagingBatch::default();
+    let mut before = crate::staging::Arrivals::default();
     for id in 0..10 {
         let again =
             decoder.decode_again(None, "spool:a.ndjson:1", posted(&format!("{id:04}")), crate::model::Ticks::now());

@@ -39,7 +39,7 @@ pub struct NewEvent {
 
 /// What one commit of intake keeps.
 #[derive(Debug, Clone, Default)]
-pub struct StagingBatch {
+pub struct Arrivals {
     /// Events, in order of arrival.
     pub events: Vec<NewEvent>,
     /// What could not be understood.

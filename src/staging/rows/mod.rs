@@ -7,7 +7,7 @@ mod overview;
 mod quarantine;
 
 pub use batches::{BatchCounts, BatchFilter, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch};
-pub use events::{NewEvent, Staged, StagedEvent, StagingBatch};
+pub use events::{Arrivals, NewEvent, Staged, StagedEvent};
 pub use files::{Capture, CaptureRow, OutputKind, OutputRow, PurgedEvents};
 pub use overview::{ActRow, AdapterRow, AlertRow, BatchTotals, NewAct, SourceRow, Totals};
 pub use quarantine::{NewQuarantined, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState};

@@ -1,6 +1,6 @@
 //! What could not be understood, and what became of it.
 
-use super::StagingBatch;
+use super::Arrivals;
 use crate::model::Ticks;
 
 /// Something that is no event, on its way into quarantine.
@@ -79,7 +79,7 @@ pub struct QuarantineFilter {
 #[derive(Debug, Clone)]
 pub enum QuarantineResolution {
     /// It is these events after all (a batch body holds several); they are staged in the same commit.
-    Replay(StagingBatch),
+    Replay(Arrivals),
     /// It is none; its bytes are deleted.
     Discard,
 }

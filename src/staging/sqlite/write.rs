@@ -12,8 +12,8 @@ use crate::model::Ticks;
 use crate::staging::arrival::{Learned, arrive};
 use crate::staging::keys::{count, key, plain, refused};
 use crate::staging::{
-    BatchId, BatchRow, BatchState, BatchStep, By, Capture, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
-    QuarantineResolution, QuarantineState, RenderedBatch, Result, StageEvents, Staged, StagingBatch, WriteStaging,
+    Arrivals, BatchId, BatchRow, BatchState, BatchStep, By, Capture, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
+    QuarantineResolution, QuarantineState, RenderedBatch, Result, StageEvents, Staged, WriteStaging,
 };
 
 impl SqliteStaging {
@@ -34,7 +34,7 @@ impl SqliteStaging {
     }
 
     /// Stages inside a transaction that the caller commits.
-    async fn stage_in(&self, connection: &mut SqliteConnection, batch: &StagingBatch) -> Result<(Staged, Learned)> {
+    async fn stage_in(&self, connection: &mut SqliteConnection, batch: &Arrivals) -> Result<(Staged, Learned)> {
         arrive(&mut Tx { store: self, connection }, &self.numbers, batch).await
     }
 }
@@ -46,7 +46,7 @@ impl StageEvents for SqliteStaging {
         Ok(())
     }
 
-    async fn stage(&self, batch: &StagingBatch) -> Result<Staged> {
+    async fn stage(&self, batch: &Arrivals) -> Result<Staged> {
         if batch.events.is_empty() && batch.quarantined.is_empty() {
             return Ok(Staged::default());
         }

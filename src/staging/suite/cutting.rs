@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::kit::{ALL, Fixture, event, events, heartbeat, minute, new_cut};
-use crate::staging::{AdapterRow, BatchState, NewEvent, SeqRange, StagingBatch, StagingError};
+use crate::staging::{AdapterRow, Arrivals, BatchState, NewEvent, SeqRange, StagingError};
 
 pub(super) async fn a_cut_takes_exactly_what_came_since_the_last(f: &Fixture) {
     let empty = f.cut("a", 1).await;
@@ -94,7 +94,7 @@ pub(super) async fn race(f: &Fixture, race: &Race) {
             for start in (0..events).step_by(call) {
                 let one = |n: usize| event("s", &format!("{writer}-{n}"));
                 let events = (start..(start + call).min(events)).map(one).collect();
-                let staged = staging.stage(&StagingBatch { events, quarantined: Vec::new() }).await.unwrap();
+                let staged = staging.stage(&Arrivals { events, quarantined: Vec::new() }).await.unwrap();
                 assert_eq!(staged.duplicates, 0);
             }
             writing.fetch_sub(1, Ordering::SeqCst);

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::kit::{ALL, Fixture, event, events, heartbeat, minute, quarantined, upload, with_raw};
 use crate::staging::{
-    NewAct, NewEvent, QuarantineFilter, QuarantineResolution, QuarantineState, Staged, StagingBatch, StagingError,
+    Arrivals, NewAct, NewEvent, QuarantineFilter, QuarantineResolution, QuarantineState, Staged, StagingError,
 };
 
 fn staged(kept: u64, duplicates: u64, conflicts: u64) -> Staged {
@@ -108,7 +108,7 @@ pub(super) async fn writers_at_once_keep_each_event_once(f: &Fixture) {
             tokio::spawn(async move {
                 let mut sum = Staged::default();
                 for start in (0..1000).step_by(100) {
-                    let batch = StagingBatch { events: events("s", start..start + 100), quarantined: Vec::new() };
+                    let batch = Arrivals { events: events("s", start..start + 100), quarantined: Vec::new() };
                     let staged = staging.stage(&batch).await.unwrap();
                     sum.kept += staged.kept;
                     sum.duplicates += staged.duplicates;
@@ -129,7 +129,7 @@ pub(super) async fn writers_at_once_keep_each_event_once(f: &Fixture) {
 
 pub(super) async fn quarantine_counts_the_same_bytes_once(f: &Fixture) {
     let items = vec![quarantined(b"x", "malformed-json"), quarantined(b"x", "malformed-json"), quarantined(b"y", "r")];
-    let batch = StagingBatch { events: vec![upload("s", "1")], quarantined: items };
+    let batch = Arrivals { events: vec![upload("s", "1")], quarantined: items };
     let both = f.staging.stage(&batch).await.unwrap();
     assert_eq!(both, Staged { kept: 1, duplicates: 0, conflicts: 0, quarantined: 2 });
     assert_eq!(f.staging.stage(&batch).await.unwrap().quarantined, 0);
@@ -144,7 +144,7 @@ pub(super) async fn quarantine_counts_the_same_bytes_once(f: &Fixture) {
 
 pub(super) async fn a_quarantined_item_is_replayed_or_discarded_once(f: &Fixture) {
     let quarantined = vec![quarantined(b"x", "unknown-source"), quarantined(b"y", "r")];
-    f.staging.stage(&StagingBatch { events: Vec::new(), quarantined }).await.unwrap();
+    f.staging.stage(&Arrivals { events: Vec::new(), quarantined }).await.unwrap();
     let ids: Vec<_> =
         f.staging.quarantined(&QuarantineFilter::default()).await.unwrap().iter().map(|row| row.id).collect();
     let act = |verb: &str| NewAct {
@@ -154,7 +154,7 @@ pub(super) async fn a_quarantined_item_is_replayed_or_discarded_once(f: &Fixture
         subject: "quarantine".into(),
         reason: "known now".into(),
     };
-    let events = StagingBatch { events: vec![event("s", "1"), event("s", "2")], quarantined: Vec::new() };
+    let events = Arrivals { events: vec![event("s", "1"), event("s", "2")], quarantined: Vec::new() };
     let replay = QuarantineResolution::Replay(events);
     f.staging.resolve_quarantined(ids[0], &replay, &act("replay")).await.unwrap();
     f.staging.resolve_quarantined(ids[1], &QuarantineResolution::Discard, &act("discard")).await.unwrap();
@@ -184,7 +184,7 @@ pub(super) async fn everything_is_there_after_reopening(f: &Fixture) {
         NewEvent { room_uri: Some("r2".into()), person_key: Some("q".into()), ..event("s", "2") },
         NewEvent { person_key: Some("p".into()), ..event("s", "3") },
     ];
-    let result = reopened.stage(&StagingBatch { events: again, quarantined: Vec::new() }).await.unwrap();
+    let result = reopened.stage(&Arrivals { events: again, quarantined: Vec::new() }).await.unwrap();
     assert_eq!(result, staged(2, 1, 0));
     let kept = f.events(ALL).await;
     let numbers: Vec<_> = kept.iter().map(|event| (event.id.as_str(), event.room, event.person_no)).collect();

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use crate::config::{Config, StagingSection, Store};
 use crate::model::{Kind, Ticks};
 use crate::staging::{
-    BatchCounts, BatchRow, BatchState, BatchStep, By, Lease, NewCut, NewEvent, NewQuarantined, OutputKind, OutputRow,
-    RenderedBatch, SeqRange, Staged, StagedEvent, Staging, StagingBatch, open,
+    Arrivals, BatchCounts, BatchRow, BatchState, BatchStep, By, Lease, NewCut, NewEvent, NewQuarantined, OutputKind,
+    OutputRow, RenderedBatch, SeqRange, Staged, StagedEvent, Staging, open,
 };
 
 /// A store of one test.
@@ -61,7 +61,7 @@ impl Fixture {
     }
 
     pub(super) async fn stage(&self, events: Vec<NewEvent>) -> Staged {
-        self.staging.stage(&StagingBatch { events, quarantined: Vec::new() }).await.unwrap()
+        self.staging.stage(&Arrivals { events, quarantined: Vec::new() }).await.unwrap()
     }
 
     pub(super) async fn lease(&self, adapter: &str) -> Lease {

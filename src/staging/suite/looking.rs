@@ -2,7 +2,7 @@
 
 use super::kit::{ALL, Fixture, event, events, minute, quarantined, upload};
 use crate::staging::{
-    BatchFilter, BatchState, BatchTotals, Capture, CaptureRow, NewAct, QuarantineFilter, QuarantineState, StagingBatch,
+    Arrivals, BatchFilter, BatchState, BatchTotals, Capture, CaptureRow, NewAct, QuarantineFilter, QuarantineState,
     Totals,
 };
 
@@ -38,7 +38,7 @@ pub(super) async fn batches_are_listed_oldest_first_and_cut_off_at_the_old_end(f
 
 pub(super) async fn quarantined_items_are_listed_by_state_and_reason(f: &Fixture) {
     let quarantined = vec![quarantined(b"1", "r"), quarantined(b"2", "q"), quarantined(b"3", "r")];
-    f.staging.stage(&StagingBatch { events: Vec::new(), quarantined }).await.unwrap();
+    f.staging.stage(&Arrivals { events: Vec::new(), quarantined }).await.unwrap();
     let list = async |state, reason: Option<&str>, limit| {
         let filter = QuarantineFilter { state, reason: reason.map(str::to_owned), limit };
         f.staging.quarantined(&filter).await.unwrap().iter().map(|row| row.reason.clone()).collect::<Vec<_>>()
@@ -85,7 +85,7 @@ pub(super) async fn totals_add_up(f: &Fixture) {
     let quarantined = vec![quarantined(b"1", "r")];
     let mut call = events("s", 0..3);
     call.extend([event("s", "1"), event("t", "1"), upload("t", "2"), upload("t", "3")]);
-    f.staging.stage(&StagingBatch { events: call, quarantined }).await.unwrap();
+    f.staging.stage(&Arrivals { events: call, quarantined }).await.unwrap();
     for event in f.staging.uncaptured(ALL, 9).await.unwrap() {
         let outcome = Capture::Stored { sha256: [1; 32], size: 1, mismatch: false, extension: Some("pdf".into()) };
         f.staging.record_captures(&[CaptureRow { seq: event.seq, outcome }]).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::kit::{ALL, Fixture, event};
-use crate::staging::{NewEvent, StagingBatch};
+use crate::staging::{Arrivals, NewEvent};
 
 fn message(id: &str, room: &str, message: &str) -> NewEvent {
     NewEvent { room_uri: Some(room.into()), message_id: Some(message.into()), ..event("s", id) }
@@ -60,7 +60,7 @@ pub(super) async fn numbers_stay_without_gaps_when_writers_race(f: &Fixture) {
                         room_uri: Some(format!("room {}", (call + n) % 7)),
                         ..event(&format!("source {writer}"), &format!("{call} {n}"))
                     };
-                    let batch = StagingBatch { events: (0..10).map(said).collect(), quarantined: Vec::new() };
+                    let batch = Arrivals { events: (0..10).map(said).collect(), quarantined: Vec::new() };
                     staging.stage(&batch).await.unwrap();
                 }
             })

@@ -68,7 +68,7 @@ pub(super) async fn a_purged_event_that_comes_again_is_known(f: &Fixture) {
     let again = f.stage(events("s", 0..310)).await;
     assert_eq!((again.kept, again.duplicates, again.conflicts), (10, 300, 0));
     let reopened = f.reopened().await;
-    let call = crate::staging::StagingBatch { events: events("s", 0..310), quarantined: Vec::new() };
+    let call = crate::staging::Arrivals { events: events("s", 0..310), quarantined: Vec::new() };
     assert_eq!(reopened.stage(&call).await.unwrap().duplicates, 310);
     let other = with_raw(event("s", "7"), b"{}");
     let conflict = f.stage(vec![other.clone(), other.clone(), event("s", "7"), event("t", "7")]).await;

@@ -1,5 +1,7 @@
 //! Set-up: what is made, what is only checked, and what the errors say.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use lapin::ExchangeKind;
 use std::time::Duration;
 
@@ -101,6 +103,10 @@ async fn secrets_stay_out_of_the_address_and_out_of_errors() {
     let file = directory.path().join("password");
     std::fs::write(&file, "hush\r\n").unwrap();
     bench.settings.password_file = Some(file.clone());
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let error = bench.setup().await.unwrap_err().to_string();
+    assert!(error.starts_with("amqp.password_file: every user"), "{error}");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let error = bench.setup().await.unwrap_err();
     assert!(matches!(&error, IntakeError::Broker { detail, .. } if detail.contains("ACCESS_REFUSED")), "{error}");
     assert!(!format!("{error:?}").contains("hush"));

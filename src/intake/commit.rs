@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::IntakeStats;
 use crate::config;
-use crate::staging::{StageEvents, Staged, StagingBatch, StagingError};
+use crate::staging::{Arrivals, StageEvents, Staged, StagingError};
 use crate::support::backoff::Backoff;
 
 /// Bytes after which a batch is committed although it could hold more events: large events must not
@@ -38,20 +38,20 @@ impl Limits {
 
 /// The batch that is being received.
 #[derive(Debug)]
-pub(super) struct Collector {
+pub(super) struct Gatherer {
     limits: Limits,
-    batch: StagingBatch,
+    batch: Arrivals,
     bytes: usize,
     due: Option<Instant>,
 }
 
-impl Collector {
+impl Gatherer {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, batch: StagingBatch::default(), bytes: 0, due: None }
+        Self { limits, batch: Arrivals::default(), bytes: 0, due: None }
     }
 
     /// Lets `decode` add to the batch; `bytes` is the size of what it decodes.
-    pub(super) fn add(&mut self, bytes: usize, decode: impl FnOnce(&mut StagingBatch)) {
+    pub(super) fn add(&mut self, bytes: usize, decode: impl FnOnce(&mut Arrivals)) {
         decode(&mut self.batch);
         self.bytes += bytes;
         self.due.get_or_insert_with(|| Instant::now() + self.limits.delay);
@@ -81,7 +81,7 @@ impl Collector {
     }
 
     /// Takes the batch and begins the next.
-    pub(super) fn take(&mut self) -> StagingBatch {
+    pub(super) fn take(&mut self) -> Arrivals {
         self.bytes = 0;
         self.due = None;
         std::mem::take(&mut self.batch)
@@ -114,12 +114,12 @@ impl Committer {
 
     /// Starts a commit. It fails with a retryable error only when patience has run out or
     /// intake is told to stop.
-    pub(super) fn start(&self, batch: StagingBatch) -> Committing {
+    pub(super) fn start(&self, batch: Arrivals) -> Committing {
         let this = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move { this.commit(&batch).await }))
     }
 
-    async fn commit(&self, batch: &StagingBatch) -> Result<Staged, StagingError> {
+    async fn commit(&self, batch: &Arrivals) -> Result<Staged, StagingError> {
         let begun = Instant::now();
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
         loop {
@@ -143,7 +143,7 @@ impl Committer {
         }
     }
 
-    async fn attempt(&self, batch: &StagingBatch) -> Result<Staged, StagingError> {
+    async fn attempt(&self, batch: &Arrivals) -> Result<Staged, StagingError> {
         timeout(COMMIT_TIME_MAX, self.stage.stage(batch)).await.unwrap_or_else(|_| {
             let detail = format!("no answer to a commit within {} s", COMMIT_TIME_MAX.as_secs());
             Err(StagingError::Unavailable { detail })
