@@ -9,6 +9,7 @@ mod documents;
 mod error;
 mod lock;
 mod render;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +91,7 @@ impl Engine {
             tasks.spawn(async move {
                 Ok(amqp::run(&shared.config, shared.staging.clone(), stats, stop, AmqpMode::Daemon).await?)
             });
+            tasks.spawn(watch::broker(Arc::clone(&self.shared), Arc::clone(&self.stats), self.stop.clone()));
         }
         if config.spool.enabled {
             let (shared, stats, stop) = (Arc::clone(&self.shared), Arc::clone(&self.stats), self.stop.clone());

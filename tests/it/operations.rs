@@ -109,6 +109,42 @@ fn an_unmounted_share_is_noticed_waited_for_and_caught_up_with() {
 }
 
 #[test]
+fn a_broker_that_stays_away_is_an_alert_until_it_is_back() {
+    let lab = Lab::with_broker(Store::Sqlite, TOLD);
+    let right = fs::read_to_string(lab.path("chancery.toml")).unwrap();
+    let url = right.lines().find(|line| line.starts_with("url = \"amqp")).unwrap();
+    fs::write(lab.path("chancery.toml"), right.replace(url, "url = \"amqp://127.0.0.1:1/%2f\"")).unwrap();
+    let daemon = lab.daemon();
+    eventually("an alert", || lab.status()["alerts"].to_string().contains("broker-unavailable"));
+    assert_eq!(daemon.terminate().0, Some(0));
+    fs::write(lab.path("chancery.toml"), right).unwrap();
+    let daemon = lab.daemon();
+    eventually("the alert is closed", || lab.status()["state"] == "ok");
+    assert_eq!(daemon.terminate().0, Some(0));
+}
+
+#[test]
+fn what_is_collected_is_kept_for_as_long_as_configured() {
+    let keep = TOLD.replace("\"told\"", "\"after:1s\"\nkeep_after_collection = \"1h\"");
+    let lab = Lab::new(Store::Sqlite, &keep);
+    lab.spool("a.ndjson", &[event(1, "/web/1", "hello")]);
+    lab.ok(&["run", "--once"]);
+    eventually("it is collected by time", || {
+        lab.ok(&["run", "--once"]);
+        lab.json(&["batch", "show", "1"])["collected_how"] == "after"
+    });
+    lab.ok(&["run", "--once"]);
+    assert_eq!(lab.json(&["batch", "show", "1"])["state"], "collected");
+    assert_eq!(lab.status()["intake"]["waiting"], 1);
+    assert_eq!(output_files(&lab.pickup("canonical")).len(), 1);
+    lab.configure(&keep.replace("keep_after_collection = \"1h\"", "keep_after_collection = \"0s\""));
+    lab.ok(&["run", "--once"]);
+    assert_eq!(lab.json(&["batch", "show", "1"])["state"], "purged");
+    assert_eq!(lab.status()["intake"]["waiting"], 0);
+    assert_eq!(output_files(&lab.pickup("canonical")).len(), 0);
+}
+
+#[test]
 fn a_broken_stylesheet_stops_its_own_adapter_alone() {
     let adapters = "[[adapter]]\nname = \"broken\"\ninterval = \"1h\"\ntransform = \"bad.xsl\"\n[[adapter]]\nname = \"canonical\"\ninterval = \"1h\"\n";
     let lab = Lab::new(Store::Sqlite, adapters);
