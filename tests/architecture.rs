@@ -1,9 +1,12 @@
-//! Enforces the import rules of `docs/architecture.md`: who may name whom, and where unsafe code may live.
+//! Enforces the laws of `docs/architecture.md`: who may name whom, where unsafe code may live, and that nothing
+//! durable changes without a named step.
 
 #![allow(clippy::expect_used, reason = "a failed test should panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use chancery::support::step;
 
 /// Stages meet in staging rows and in the engine, never in each other.
 const STAGES: [&str; 5] = ["intake", "vault", "assemble", "transform", "pickup"];
@@ -61,6 +64,71 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
 ];
 
+/// Words of the standard library and of rustix with which a file or a name on a disk changes. What is allowed
+/// to use them demands a step: `support/durable.rs`.
+const CHANGES_A_DISK: &[&str] = &[
+    "sync_all",
+    "sync_data",
+    "fsync",
+    "fdatasync",
+    "syncfs",
+    "fs::rename",
+    "renameat",
+    "remove_file",
+    "remove_dir",
+    "unlink",
+    "fs::write",
+    "fs::copy",
+    "hard_link",
+    "symlink(",
+    "symlinkat",
+    "linkat",
+    "fs::create_dir",
+    "DirBuilder",
+    "mkdirat",
+    "File::create",
+    "OpenOptions",
+    "File::options",
+    "set_len",
+    "ftruncate",
+    "OFlags::CREATE",
+    "tempfile",
+];
+
+/// Where a disk may change otherwise: the file, the word, and why no step is lost by it.
+const DISK_EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("engine/lock.rs", "OpenOptions", "the kernel's lock is what counts; `instance-locked` follows"),
+    ("engine/lock.rs", "set_len", "the process id in the lock file is for people alone"),
+    ("staging/sqlite/open.rs", "OpenOptions", "an empty file, so that its rights are right; `staging-opened` follows"),
+    ("cli/simulate.rs", "File::create", "made-up events in a file that a person named; nothing depends on it"),
+];
+
+/// Ways to a database within staging, which alone may name the driver. A statement outside a transaction would
+/// commit by itself, without a step.
+const REACHES_A_DATABASE: &[&str] =
+    &[".commit().await", "self.pool", "self.writer", "self.readers", "(pool)", "(&pool)", "(&writer)", ".reader()"];
+
+/// Where a database may be reached: the file, the word, and why no step is lost by it.
+const DATABASE_EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("staging/commit.rs", ".commit().await", "the one commit function"),
+    ("staging/sqlite/write.rs", "self.writer", "`begin`, and a ping that changes nothing"),
+    ("staging/sqlite/write.rs", "self.readers", "hands out connections that cannot write"),
+    ("staging/sqlite/read.rs", ".reader()", "its connections cannot write"),
+    ("staging/postgres/write.rs", "self.pool", "`begin`, `reader`, and a ping that changes nothing"),
+    ("staging/postgres/read.rs", ".reader()", "the same queries as SQLite's, whose connections cannot write"),
+    ("staging/postgres/open.rs", "(pool)", "creates the schema if it is missing; `staging-opened` follows"),
+    (
+        "staging/postgres/open.rs",
+        "(&pool)",
+        "migrations, each in a transaction of the driver; `staging-opened` follows",
+    ),
+    (
+        "staging/sqlite/open.rs",
+        "(&writer)",
+        "migrations, each in a transaction of the driver; `staging-opened` follows",
+    ),
+];
+
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("src can be listed") {
         let path = entry.expect("src can be listed").path();
@@ -94,6 +162,47 @@ fn lines() -> Vec<(String, PathBuf, usize, String)> {
     }
     assert!(lines.len() > 1000, "the test found the sources");
     lines
+}
+
+/// As [`lines`], without code that only tests run: test modules are at the end of their file or in files of their own.
+fn product_lines() -> Vec<(PathBuf, usize, String)> {
+    let of_tests = |file: &Path| {
+        file.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "suite")))
+            || matches!(file.file_name().and_then(|name| name.to_str()), Some("tests.rs" | "testing.rs" | "suite.rs"))
+    };
+    let mut ended: Option<PathBuf> = None;
+    let mut kept = Vec::new();
+    for (_, file, number, line) in lines() {
+        if line == "mod tests {" {
+            ended = Some(file.clone());
+        }
+        if !of_tests(&file) && ended.as_ref() != Some(&file) {
+            kept.push((file, number, line));
+        }
+    }
+    assert!(kept.len() > 1000, "the test found the sources");
+    kept
+}
+
+/// Lines of the files that are `looked_at` that hold one of `words` and are no exception; and exceptions that nothing needs any more.
+fn offences(words: &[&str], looked_at: impl Fn(&Path) -> bool, exceptions: &[(&str, &str, &str)]) -> Vec<String> {
+    let mut needed = vec![false; exceptions.len()];
+    let mut found = Vec::new();
+    for (file, number, line) in product_lines() {
+        if !looked_at(&file) {
+            continue;
+        }
+        for word in words.iter().filter(|word| line.contains(**word)) {
+            let exception = exceptions.iter().position(|(place, known, _)| file.ends_with(place) && known == word);
+            match exception {
+                Some(place) => needed[place] = true,
+                None => found.push(format!("src/{}:{number}: `{word}` without a step: {line}", file.display())),
+            }
+        }
+    }
+    let stale = exceptions.iter().zip(needed).filter(|(_, needed)| !needed);
+    found.extend(stale.map(|((file, word, _), _)| format!("the exception for `{word}` in src/{file} is not needed")));
+    found
 }
 
 /// The modules a line names by `crate::…`, braces included.
@@ -181,4 +290,52 @@ fn the_scanner_finds_imports_in_every_spelling() {
     assert_eq!(named_modules("use crate::{model::Ticks, engine};"), ["model", "engine"]);
     assert_eq!(named_modules("let x = crate::cli::run(crate::model::y());"), ["cli", "model"]);
     assert!(named_modules("use some_crate::engine;").is_empty());
+}
+
+#[test]
+fn nothing_changes_on_a_disk_without_a_step() {
+    let offences = offences(CHANGES_A_DISK, |file| !file.ends_with("support/durable.rs"), DISK_EXCEPTIONS);
+    assert!(offences.is_empty(), "use support::durable, which asks for the step:\n{}", offences.join("\n"));
+}
+
+#[test]
+fn nothing_changes_in_staging_without_a_step() {
+    let offences = offences(REACHES_A_DATABASE, |file| file.starts_with("staging"), DATABASE_EXCEPTIONS);
+    assert!(offences.is_empty(), "use `begin` and `commit`, which asks for the step:\n{}", offences.join("\n"));
+}
+
+/// A step that nothing announces could never be tested.
+#[test]
+fn every_step_is_announced_somewhere() {
+    let product: Vec<_> = product_lines().into_iter().filter(|(file, ..)| !file.ends_with("support/step.rs")).collect();
+    let names = |word: &str| {
+        product.iter().any(|(.., line)| {
+            line.match_indices(word).any(|(at, _)| !line[at + word.len()..].starts_with(char::is_alphanumeric))
+        })
+    };
+    let missing: Vec<_> = step::Step::ALL
+        .iter()
+        .filter(|step| {
+            let commit = step::Commit::of(**step).map(|commit| format!("Commit::{}", commit.constant()));
+            !names(&format!("Step::{step:?}")) && !commit.is_some_and(|commit| names(&commit))
+        })
+        .collect();
+    assert!(missing.is_empty(), "nothing announces {missing:?}");
+}
+
+/// The table of steps in `docs/architecture.md` is the code's own.
+#[test]
+fn generated_files_hold_every_step() {
+    const BEGIN: &str = "<!-- steps: generated from src/support/step.rs by `UPDATE=1 cargo test generated_files` -->\n";
+    const END: &str = "<!-- end of steps -->";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    let page = fs::read_to_string(&path).expect("the page can be read");
+    let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the steps");
+    let (found, after) = rest.split_once(END).expect("the place for the steps ends");
+    let expected = format!("\n{}\n", step::table());
+    if found == expected {
+        return;
+    }
+    assert!(std::env::var_os("UPDATE").is_some(), "out of date: run `UPDATE=1 cargo test generated_files`");
+    fs::write(&path, format!("{before}{BEGIN}{expected}{END}{after}")).expect("the page can be written");
 }

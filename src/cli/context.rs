@@ -8,6 +8,7 @@ use crate::config::{Amqp, Config, Loaded, Loader};
 use crate::errors::{ExitStatus, Failure};
 use crate::intake::IntakeError;
 use crate::staging::{self, Staging, StagingError};
+use crate::support::step;
 use crate::telemetry;
 
 /// The global options, and the ways to what they name.
@@ -37,10 +38,30 @@ impl Context {
         Ok(loaded)
     }
 
-    /// As [`Context::load`], for commands that need only the values.
+    /// As [`Context::load`], for commands that work with what is configured. In a laboratory the process is armed to
+    /// end or to stop at a step, when its environment says so.
     pub(super) fn config(&self) -> Result<Config, Failure> {
-        Ok(self.load()?.config)
+        let config = self.load()?.config;
+        arm(&config)?;
+        Ok(config)
     }
+}
+
+fn arm(config: &Config) -> Result<(), Failure> {
+    let refused = |message: String, cure: String| Failure::new(ExitStatus::Configuration, message).hint(cure);
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let orders = step::orders(variable).map_err(|error| refused(error.to_string(), error.cure()))?;
+    if let Some(order) = orders.first().filter(|_| !config.laboratory) {
+        let variable = order.variable();
+        return Err(refused(
+            format!(
+                "{variable} is set, expected it only in a laboratory: the process would end itself in the middle of its work"
+            ),
+            format!("unset {variable}, or say laboratory = true in a configuration that serves no real archive"),
+        ));
+    }
+    step::arm(orders);
+    Ok(())
 }
 
 /// Opens the staging database of a configuration.

@@ -16,6 +16,7 @@ use crate::intake::Decoder;
 use crate::model::Ticks;
 use crate::staging::{QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, Staging};
 use crate::support::durable;
+use crate::support::step::Commit;
 
 /// List what could not be understood, look at it, take it in after all, or discard it
 #[derive(Debug, clap::Args)]
@@ -193,7 +194,7 @@ async fn replay(staging: &Staging, config: &Config, ids: &[i64]) -> Outcome {
 
 fn reveal(bytes: &[u8], export: Option<&std::path::Path>) -> Outcome {
     let written = match export {
-        Some(path) => durable::write_whole(path, bytes)
+        Some(path) => durable::write_whole(path, bytes, Commit::EXPORT_WRITTEN)
             .map_err(|error| Failure::new(ExitStatus::FileSystem, "cannot export the bytes").caused_by(error)),
         None => std::io::stdout()
             .write_all(bytes)

@@ -8,6 +8,7 @@ use super::context::{self, Context};
 use crate::engine::adapter_transform;
 use crate::errors::{ExitStatus, Failure};
 use crate::support::durable;
+use crate::support::step::Commit;
 use crate::transform::{ResolveError, TransformError, Transformer};
 
 /// Apply an adapter's stylesheet, parameters and schema to a canonical XML file
@@ -49,7 +50,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
         Ok(transformed.bytes)
     })?;
     match &args.out {
-        Some(path) => durable::write_whole(path, &bytes)
+        Some(path) => durable::write_whole(path, &bytes, Commit::EXPORT_WRITTEN)
             .map_err(|error| Failure::new(ExitStatus::FileSystem, "cannot write the result").caused_by(error))?,
         None => std::io::stdout().write_all(&bytes).map_err(|error| {
             Failure::new(ExitStatus::Interrupted, "cannot write to standard output").caused_by(error)

@@ -12,6 +12,7 @@ use crate::config::{Adapter, CollectedWhen};
 use crate::model::Ticks;
 use crate::pickup::{self, Marker, PickupError, Seen, Share};
 use crate::staging::{BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, OutputRow, StagingError};
+use crate::support::step::{Step, reached};
 
 /// How often the shares are listed. Their notifications are not used: network shares send none.
 const TICK: Duration = Duration::from_secs(1);
@@ -115,6 +116,7 @@ impl Collector {
     ) -> Result<(), EngineError> {
         let staging = &self.shared.staging;
         let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
+        reached(Step::CollectedSeen);
         staging.mark_collected(batch.id, &names, at).await?;
         let step = BatchStep::Collected { at, how: how.to_owned() };
         match staging.advance(By::Collector, batch.id, &[BatchState::Published], &step).await {
@@ -141,7 +143,11 @@ impl Collector {
             output.collected_at = Some(at);
             names.push(output.name.clone());
         }
-        if names.is_empty() { Ok(()) } else { Ok(self.shared.staging.mark_collected(id, &names, at).await?) }
+        if names.is_empty() {
+            return Ok(());
+        }
+        reached(Step::CollectedSeen);
+        Ok(self.shared.staging.mark_collected(id, &names, at).await?)
     }
 
     /// Purges the files of collected batches whose time has come. Tells whether there were any.

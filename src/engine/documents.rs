@@ -13,6 +13,7 @@ use crate::config::{Adapter, Dialect};
 use crate::pickup::{BatchNames, Compression, Extension, PickupError, Share, Temporary};
 use crate::staging::{OutputKind, OutputRow};
 use crate::support::durable::WithPath as _;
+use crate::support::step::{Step, reached};
 use crate::transform::{OutputMethod, TransformError, Transformer};
 
 /// Why a document could not be made.
@@ -61,6 +62,7 @@ impl<'a> Documents<'a> {
     /// Adds a conversation to the document it belongs to.
     pub(super) fn add(&mut self, conversation: &RenderedConversation) -> Result<(), DocumentError> {
         let Some(xml) = &conversation.xml else { return Ok(()) };
+        reached(Step::Rendered);
         self.rooms += 1;
         let mut open = match self.open.take() {
             Some(open) => open,
@@ -139,6 +141,7 @@ impl<'a> Documents<'a> {
         match self.transformer {
             Some(transformer) if self.adapter.transform.is_some() => {
                 let transformed = self.handle.block_on(transformer.transform(&document))?;
+                reached(Step::Transformed);
                 for message in &transformed.messages {
                     tracing::warn!(adapter = self.adapter.name, message, "the stylesheet says");
                 }

@@ -8,6 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::EngineError;
 use crate::support::durable::{self, WithPath};
+use crate::support::step::{Commit, Step, reached};
 
 /// Held as long as the process works; the kernel frees it when the process ends, however it ends.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl InstanceLock {
         file.set_len(0).at("write", &path)?;
         file.rewind().at("write", &path)?;
         writeln!(file, "{}", std::process::id()).at("write", &path)?;
+        reached(Step::InstanceLocked);
         Ok(Self { _file: file, instance: instance(&dir.join("instance"))? })
     }
 
@@ -51,7 +53,7 @@ fn instance(path: &Path) -> Result<String, EngineError> {
         _ => {}
     }
     let name = uuid::Uuid::new_v4().to_string();
-    durable::write_whole(path, format!("{name}\n").as_bytes())?;
+    durable::write_whole(path, format!("{name}\n").as_bytes(), Commit::INSTANCE_NAMED)?;
     Ok(name)
 }
 

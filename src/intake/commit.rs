@@ -14,6 +14,7 @@ use super::IntakeStats;
 use crate::config;
 use crate::staging::{Arrivals, StageEvents, Staged, StagingError};
 use crate::support::backoff::Backoff;
+use crate::support::step::{Step, reached};
 
 /// Bytes after which a batch is committed although it could hold more events: large events must not
 /// pile up to gigabytes.
@@ -52,7 +53,9 @@ impl Gatherer {
 
     /// Lets `decode` add to the batch; `bytes` is the size of what it decodes.
     pub(super) fn add(&mut self, bytes: usize, decode: impl FnOnce(&mut Arrivals)) {
+        reached(Step::Received);
         decode(&mut self.batch);
+        reached(Step::Decoded);
         self.bytes += bytes;
         self.due.get_or_insert_with(|| Instant::now() + self.limits.delay);
     }

@@ -1,7 +1,6 @@
 //! Deletion of a collected batch's files from the share, each read back and compared first, and the
 //! certificate that tells of it.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use super::{PickupError, Share};
 use crate::model::Ticks;
 use crate::staging::{BatchRow, OutputRow};
 use crate::support::durable::{self, WithPath};
+use crate::support::step::{Commit, Step};
 
 /// What became of a file at purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -99,13 +99,13 @@ pub fn purge_batch(
         durable::create_dir(certificates)?;
         let mut text = serde_json::to_vec_pretty(&certificate).map_err(io::Error::other).at("write", &path)?;
         text.push(b'\n');
-        durable::write_whole(&path, &text)?;
+        durable::write_whole(&path, &text, Commit::CERTIFICATE_WRITTEN)?;
     }
     for output in outputs {
-        remove(&share.path(&acknowledgement(&output.name)))?;
-        remove(&share.path(&output.name))?;
+        durable::remove(&share.path(&acknowledgement(&output.name)), Step::AcknowledgementPurged)?;
+        durable::remove(&share.path(&output.name), Step::FilePurged)?;
     }
-    durable::sync_dir(share.dir())?;
+    durable::sync_dir(share.dir(), Step::PurgeSynced)?;
     Ok(certificate)
 }
 
@@ -115,12 +115,5 @@ fn disposal(share: &Share, output: &OutputRow) -> Result<Disposal, PickupError> 
         Ok(_) => Err(PickupError::Changed { name: output.name.clone() }),
         Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(Disposal::TakenByArchive),
         Err(error) => Err(error.into()),
-    }
-}
-
-fn remove(path: &Path) -> Result<(), PickupError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => Ok(other.at("remove", path)?),
     }
 }

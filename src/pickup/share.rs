@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::PickupError;
 use crate::staging::{OutputKind, OutputRow};
 use crate::support::durable::{self, PathError, WithPath};
+use crate::support::step::{Commit, Step};
 
 /// Directory of temporary files below the share; archives skip it by its dot, and any file in it by its ending.
 const TEMPORARY_DIR: &str = ".inprogress";
@@ -42,7 +43,7 @@ impl Share {
         let share = Self { dir: dir.to_owned(), adapter: adapter.to_owned() };
         if marker == Marker::Create && !share.marker().exists() {
             durable::create_dir(&share.temporary_dir())?;
-            durable::write_whole(&share.marker(), format!("{adapter}\n").as_bytes())?;
+            durable::write_whole(&share.marker(), format!("{adapter}\n").as_bytes(), Commit::MARKER_WRITTEN)?;
         }
         share.check()?;
         Ok(share)
@@ -94,7 +95,7 @@ impl Share {
     /// # Errors
     /// When the directory cannot be synced.
     pub fn sync_temporaries(&self) -> Result<(), PickupError> {
-        Ok(durable::sync_dir(&self.temporary_dir())?)
+        Ok(durable::sync_dir(&self.temporary_dir(), Step::TemporariesSynced)?)
     }
 
     /// Deletes temporary files, except those of batches that are being published.
@@ -108,7 +109,7 @@ impl Share {
             let path = entry.at("list", &dir)?.path();
             let ours = path.as_os_str().as_encoded_bytes().ends_with(TEMPORARY_ENDING.as_bytes());
             if ours && !kept.contains(&path) {
-                fs::remove_file(&path).at("remove", &path)?;
+                durable::remove(&path, Step::LeftoverRemoved)?;
             }
         }
         Ok(())
@@ -131,15 +132,15 @@ impl Share {
                 any = true;
             }
             if any {
-                durable::sync_dir(&self.dir)?;
+                durable::sync_dir(&self.dir, Step::DirectorySynced)?;
             }
         }
-        self.sync_temporaries()
+        Ok(durable::sync_dir(&self.temporary_dir(), Step::TemporariesGone)?)
     }
 
     fn publish_one(&self, output: &OutputRow) -> Result<(), PickupError> {
         let (from, to) = (self.temporary_path(&output.name), self.path(&output.name));
-        match durable::rename_exclusive(&from, &to) {
+        match durable::rename_exclusive(&from, &to, Step::Renamed) {
             Ok(()) => Ok(()),
             Err(PathError { source, .. }) if source.kind() == io::ErrorKind::NotFound => self.check(),
             Err(PathError { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
@@ -147,7 +148,7 @@ impl Share {
                 if (size, sha256) != (output.size, output.sha256) {
                     return Err(PickupError::NameTaken { name: output.name.clone() });
                 }
-                fs::remove_file(&from).at("remove", &from)?;
+                durable::remove(&from, Step::LeftoverRemoved)?;
                 Ok(())
             }
             Err(error) => Err(error.into()),

@@ -1,6 +1,6 @@
 //! A file being written beside the share, invisible to the archive.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::{PickupError, Share};
 use crate::staging::{OutputKind, OutputRow};
 use crate::support::durable::{self, WithPath};
+use crate::support::step::{Step, reached};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 /// zstd's own default: nine tenths of the gain at a fifth of the time of higher levels.
@@ -51,11 +52,8 @@ impl Temporary {
         let path = share.temporary_path(name);
         // One left over from an earlier attempt is unlinked, never truncated: a paused process that wakes up
         // may still hold it open, and what it writes must not land in the file begun here.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other.at("remove", &path)?,
-        }
-        let file = OpenOptions::new().write(true).create_new(true).open(&path).at("create", &path)?;
+        durable::remove(&path, Step::LeftoverRemoved)?;
+        let file = durable::create_new(&path, Step::TemporaryCreated)?;
         let counting = Counting { file: BufWriter::with_capacity(BUFFER_BYTES, file), hasher: Sha256::new(), size: 0 };
         let sink = match compression {
             Compression::None => Sink::Plain(counting),
@@ -81,7 +79,11 @@ impl Temporary {
         };
         let Counting { file, hasher, size } = counting;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error).at("write", &self.path)?;
-        file.sync_all().at("sync", &self.path)?;
+        reached(match kind {
+            OutputKind::Attachment => Step::AttachmentWritten,
+            OutputKind::Output => Step::TemporaryWritten,
+        });
+        durable::sync_file(&file, &self.path, Step::Synced)?;
         drop(file);
         let sha256: [u8; 32] = hasher.finalize().into();
         if durable::digest_file(&self.path)? != (size, sha256) {
@@ -98,7 +100,7 @@ impl Drop for Temporary {
         if !self.path.as_os_str().is_empty() {
             self.writer = None;
             // Should this fail, the next start clears it.
-            let _ = fs::remove_file(&self.path);
+            let _ = durable::remove(&self.path, Step::LeftoverRemoved);
         }
     }
 }

@@ -14,6 +14,7 @@ use futures_util::stream::BoxStream;
 use crate::model::Ticks;
 
 mod arrival;
+mod commit;
 mod errors;
 mod keys;
 mod open;

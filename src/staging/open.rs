@@ -11,6 +11,7 @@ use super::keys::broken;
 use super::{Result, Staging, StagingError, postgres, sqlite};
 use crate::config::{Config, StagingSection, Store, secret};
 use crate::support::durable::create_dir;
+use crate::support::step::{Step, reached};
 
 /// Opens staging as configured: creates what is missing, and brings the tables up to date.
 ///
@@ -19,22 +20,24 @@ use crate::support::durable::create_dir;
 /// comes from a later version, or its address or password cannot be read.
 pub async fn open(config: &Config) -> Result<Staging> {
     let section = &config.staging;
-    match section.store {
+    let staging: Staging = match section.store {
         Store::Sqlite => {
             let path = config.sqlite_path();
             if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 create_dir(parent).map_err(|error| unavailable(&error, &error.source))?;
             }
-            Ok(Arc::new(sqlite::open(&path).await?))
+            Arc::new(sqlite::open(&path).await?)
         }
         Store::Postgres => {
             let url = section.url.as_deref().ok_or_else(|| broken("no address (staging.url) is set"))?;
             let password = password(section)?;
             let password = password.as_ref().map(ExposeSecret::expose_secret);
             let store = postgres::open(url, password, &section.schema, section.connections).await?;
-            Ok(Arc::new(store))
+            Arc::new(store)
         }
-    }
+    };
+    reached(Step::StagingOpened);
+    Ok(staging)
 }
 
 /// The password, from its file or its variable; none if neither is named.

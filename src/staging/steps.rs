@@ -4,6 +4,7 @@
 
 use super::keys::refused;
 use super::{AdapterRow, BatchRow, BatchState, BatchStep, OutputRow, RenderedBatch, Result, Seq};
+use crate::support::step::Commit;
 
 /// The batch after a step. A step to the state it is in already changes nothing.
 ///
@@ -51,6 +52,20 @@ fn target(step: &BatchStep) -> BatchState {
         BatchStep::Failed { .. } => BatchState::Failed,
         BatchStep::Retry => BatchState::Cut,
         BatchStep::Abandoned { .. } => BatchState::Abandoned,
+    }
+}
+
+impl BatchStep {
+    /// The commit that carries the step.
+    pub(super) fn commit(&self) -> Commit {
+        match self {
+            Self::Published { .. } => Commit::MARKED_PUBLISHED,
+            Self::Collected { .. } => Commit::MARKED_COLLECTED,
+            Self::Purged { .. } => Commit::MARKED_PURGED,
+            Self::Failed { .. } => Commit::MARKED_FAILED,
+            Self::Retry => Commit::MARKED_RETRIED,
+            Self::Abandoned { .. } => Commit::MARKED_ABANDONED,
+        }
     }
 }
 

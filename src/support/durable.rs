@@ -2,6 +2,9 @@
 //!
 //! Each function returns only when the file system has confirmed. A failed sync is never retried: what
 //! the kernel then holds is unknown, so the caller writes the file anew.
+//!
+//! Each function that changes something demands the [`Step`] it is and announces it once it stands. Nothing
+//! outside this file creates, syncs, renames or removes files, so no durable effect is without a step.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sha2::{Digest, Sha256};
+
+use super::step::{Commit, Step, reached};
 
 /// An I/O error with the path it is about.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +49,41 @@ impl<T> WithPath<T> for rustix::io::Result<T> {
     }
 }
 
+/// Begins a file that is not there yet.
+///
+/// # Errors
+/// `AlreadyExists` when it is; otherwise what the operating system said.
+pub fn create_new(path: &Path, step: Step) -> Result<File, PathError> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path).at("create", path)?;
+    reached(step);
+    Ok(file)
+}
+
+/// Makes what was written to a file durable. Its name is durable only once its directory is synced.
+///
+/// # Errors
+/// When the file cannot be synced; it must then be written anew.
+pub fn sync_file(file: &File, path: &Path, step: Step) -> Result<(), PathError> {
+    file.sync_all().at("sync", path)?;
+    reached(step);
+    Ok(())
+}
+
 /// Syncs a directory, so that names created, renamed or removed in it are durable.
 ///
 /// # Errors
 /// When the directory cannot be opened or synced.
-pub fn sync_dir(dir: &Path) -> Result<(), PathError> {
+pub fn sync_dir(dir: &Path, step: Step) -> Result<(), PathError> {
+    sync_names(dir)?;
+    reached(step);
+    Ok(())
+}
+
+fn sync_names(dir: &Path) -> Result<(), PathError> {
     File::open(dir).and_then(|handle| handle.sync_all()).at("sync directory", dir)
 }
 
-/// Creates a directory and its parents, durably.
+/// Creates a directory and its parents, durably. Each one that was not there is [`Step::DirectoryCreated`].
 ///
 /// # Errors
 /// When one of them cannot be created or synced.
@@ -67,10 +98,7 @@ pub fn create_dir(dir: &Path) -> Result<(), PathError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other.at("create directory", dir),
     }?;
-    match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => sync_dir(parent),
-        None => sync_dir(Path::new(".")),
-    }
+    sync_dir(parent(dir), Step::DirectoryCreated)
 }
 
 /// Renames without ever replacing a file. The new name is durable only once its directory is synced.
@@ -78,7 +106,13 @@ pub fn create_dir(dir: &Path) -> Result<(), PathError> {
 /// # Errors
 /// `AlreadyExists` when `to` is there, `NotFound` when `from` is not; otherwise what the operating
 /// system said.
-pub fn rename_exclusive(from: &Path, to: &Path) -> Result<(), PathError> {
+pub fn rename_exclusive(from: &Path, to: &Path, step: Step) -> Result<(), PathError> {
+    rename_unless_there(from, to)?;
+    reached(step);
+    Ok(())
+}
+
+fn rename_unless_there(from: &Path, to: &Path) -> Result<(), PathError> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // NFS and some FUSE file systems know no exclusive rename.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
@@ -95,14 +129,28 @@ pub fn rename_exclusive(from: &Path, to: &Path) -> Result<(), PathError> {
 ///
 /// # Errors
 /// As [`rename_exclusive`], or when a directory cannot be synced.
-pub fn rename_new(from: &Path, to: &Path) -> Result<(), PathError> {
-    rename_exclusive(from, to)?;
+pub fn rename_new(from: &Path, to: &Path, step: Step) -> Result<(), PathError> {
+    rename_unless_there(from, to)?;
     let (from_dir, to_dir) = (parent(from), parent(to));
-    sync_dir(to_dir)?;
+    sync_names(to_dir)?;
     if from_dir != to_dir {
-        sync_dir(from_dir)?;
+        sync_names(from_dir)?;
     }
+    reached(step);
     Ok(())
+}
+
+/// Deletes a file; tells whether it was there. That it is gone is durable only once its directory is synced.
+///
+/// # Errors
+/// When it is there and cannot be deleted.
+pub fn remove(path: &Path, step: Step) -> Result<bool, PathError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other.at("remove", path)?,
+    }
+    reached(step);
+    Ok(true)
 }
 
 /// Writes a small file under a temporary name beside it, syncs it, renames it into place (replacing
@@ -110,16 +158,16 @@ pub fn rename_new(from: &Path, to: &Path) -> Result<(), PathError> {
 ///
 /// # Errors
 /// When any of the steps fails; then the old file, if any, still stands.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PathError> {
+pub fn write_whole(path: &Path, bytes: &[u8], commit: Commit) -> Result<(), PathError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).open(&temporary).at("create", &temporary)?;
     file.write_all(bytes).at("write", &temporary)?;
-    file.sync_all().at("sync", &temporary)?;
+    sync_file(&file, &temporary, commit.pending)?;
     fs::rename(&temporary, path).at("rename to", path)?;
-    sync_dir(parent(path))
+    sync_dir(parent(path), commit.done)
 }
 
 /// Size and SHA-256 of a file, read in constant memory.

@@ -2,3 +2,4 @@
 
 pub mod backoff;
 pub mod durable;
+pub mod step;

@@ -5,7 +5,7 @@
 
 mod capture;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::durable::{self, PathError, WithPath};
+use crate::support::step::Step;
 
 pub use capture::{FileSource, capture};
 
@@ -57,7 +58,7 @@ impl Vault {
         durable::create_dir(&temporary)?;
         for entry in fs::read_dir(&temporary).at("list", &temporary)? {
             let path = entry.at("list", &temporary)?.path();
-            fs::remove_file(&path).at("remove", &path)?;
+            durable::remove(&path, Step::LeftoverRemoved)?;
         }
         Ok(Self { dir: dir.to_owned(), temporary, next_temporary: AtomicU64::new(0) })
     }
@@ -77,15 +78,15 @@ impl Vault {
         let written = self.write_temporary(&temporary, &mut bytes);
         let (digest, size) = written.inspect_err(|_| {
             // What is half-written is worthless; should this fail too, the next start clears it.
-            let _ = fs::remove_file(&temporary);
+            let _ = durable::remove(&temporary, Step::LeftoverRemoved);
         })?;
         let path = self.path_of(&digest);
         durable::create_dir(path.parent().unwrap_or(&self.dir))?;
-        match durable::rename_exclusive(&temporary, &path) {
+        match durable::rename_exclusive(&temporary, &path, Step::CaptureRenamed) {
             // Only the new name must last; should the old one come back after a power cut, the next start clears it.
-            Ok(()) => durable::sync_dir(path.parent().unwrap_or(&self.dir))?,
+            Ok(()) => durable::sync_dir(path.parent().unwrap_or(&self.dir), Step::FileCaptured)?,
             Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_file(&temporary).at("remove", &temporary)?;
+                durable::remove(&temporary, Step::LeftoverRemoved)?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -103,7 +104,7 @@ impl Vault {
     }
 
     fn write_temporary(&self, path: &Path, bytes: &mut impl Read) -> Result<(Digest, u64), VaultError> {
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path).at("create", path)?;
+        let mut file = durable::create_new(path, Step::CaptureCreated)?;
         let mut hasher = Sha256::new();
         let mut size = 0;
         let mut buffer = vec![0; BUFFER_BYTES];
@@ -116,7 +117,7 @@ impl Vault {
             file.write_all(&buffer[..read]).at("write", path)?;
             size += read as u64;
         }
-        file.sync_all().at("sync", path)?;
+        durable::sync_file(&file, path, Step::CaptureSynced)?;
         Ok((hasher.finalize().into(), size))
     }
 
@@ -157,11 +158,7 @@ impl Vault {
     /// When a file cannot be deleted; the others are then untouched and may be swept again.
     pub fn sweep(&self, digests: &[Digest]) -> Result<(), VaultError> {
         for digest in digests {
-            let path = self.path_of(digest);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other.at("remove", &path)?,
-            }
+            durable::remove(&self.path_of(digest), Step::VaultSwept)?;
         }
         Ok(())
     }

@@ -29,8 +29,9 @@ pub struct Config {
 
     /// # Laboratory
     ///
-    /// Allows intervals from one second, for demonstrations and tests. Never set it beside a real
-    /// archive: it makes many small files. Default: false.
+    /// Allows intervals from one second, and lets `CHANCERY_CRASH_AT` and `CHANCERY_PAUSE_AT` end or stop the process
+    /// at a named step, for demonstrations and tests. Never set it beside a real archive: it makes many small
+    /// files. Default: false.
     pub laboratory: bool,
 
     /// # Known sources

@@ -22,6 +22,7 @@ use crate::intake::decode::Received;
 use crate::intake::{IntakeError, Result};
 use crate::model::Ticks;
 use crate::staging::StagingError;
+use crate::support::step::{Step, reached};
 
 /// Deliveries of one message after which an operator should know. Harmless as such: the limit is far higher.
 const DELIVERIES_WORTH_A_WARNING: u64 = 15;
@@ -178,7 +179,7 @@ impl<'a> Session<'a> {
             () = closed(&self.channel) => None,
         };
         match acked {
-            Some(Ok(true)) => {}
+            Some(Ok(true)) => reached(Step::Acknowledged),
             // The driver's way of saying that the channel this delivery came on is gone.
             Some(Ok(false)) => return Err(self.gone("an acknowledgement came too late")),
             Some(Err(error)) => return Err(End::Broken(self.intake.broker.failed(&error))),

@@ -15,6 +15,7 @@ use crate::intake::{Decoder, IntakeStats, Result};
 use crate::model::Ticks;
 use crate::staging::{Arrivals, StagingError};
 use crate::support::durable::{PathError, WithPath as _, create_dir, rename_new, write_whole};
+use crate::support::step::{Commit, Step};
 
 /// A line may be so many times the largest event and is still quarantined whole; a longer one would
 /// have to be held in memory as one piece, so its file is set aside instead.
@@ -154,7 +155,7 @@ fn finish(path: &Path, read: u64) -> Result<Outcome> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Left),
         Err(error) => return Err(error).at("look at", path).map_err(Into::into),
     }
-    match set_aside(path, "done")? {
+    match set_aside(path, "done", Step::SpoolFileDone, |_| Ok(()))? {
         Some(_) => Ok(Outcome::Done),
         None => Ok(Outcome::Left),
     }
@@ -162,21 +163,30 @@ fn finish(path: &Path, read: u64) -> Result<Outcome> {
 
 /// Sets aside a file with a line that is too long, and says why beside it.
 fn refuse(path: &Path, line: u64, max: u64) -> Result<Outcome> {
-    let Some(moved) = set_aside(path, "refused")? else { return Ok(Outcome::Left) };
     let reason = format!(
         "line {line} is longer than {max} bytes, {LINE_FACTOR} times intake.event_size_max. The lines before it are staged; \
          it and the lines after it are not. Raise the limit, or split the line off, and move the file in again: \
          what is staged already is counted as duplicates.\n"
     );
-    let mut beside = moved.clone().into_os_string();
-    beside.push(".reason");
-    write_whole(Path::new(&beside), reason.as_bytes())?;
+    // The reason comes first: a crash between the two must not leave a refused file that says nothing.
+    let explain = |to: &Path| {
+        let mut beside = to.as_os_str().to_owned();
+        beside.push(".reason");
+        write_whole(Path::new(&beside), reason.as_bytes(), Commit::REASON_WRITTEN)
+    };
+    let Some(moved) = set_aside(path, "refused", Step::SpoolFileRefused, explain)? else { return Ok(Outcome::Left) };
     tracing::error!(file = %moved.display(), line, "a spool file is refused, the reason lies beside it");
     Ok(Outcome::Refused)
 }
 
-/// Moves a file into a directory beside it, under a name that is not taken. `None`: the file is gone.
-fn set_aside(path: &Path, directory: &str) -> Result<Option<PathBuf>, PathError> {
+/// Moves a file into a directory beside it, under a name that is not taken; `before` is done with that name
+/// just before. `None`: the file is gone.
+fn set_aside(
+    path: &Path,
+    directory: &str,
+    step: Step,
+    before: impl Fn(&Path) -> Result<(), PathError>,
+) -> Result<Option<PathBuf>, PathError> {
     let into = path.with_file_name(directory);
     create_dir(&into)?;
     let stem = path.file_stem().unwrap_or_default();
@@ -187,7 +197,11 @@ fn set_aside(path: &Path, directory: &str) -> Result<Option<PathBuf>, PathError>
         }
         name.push(".ndjson");
         let to = into.join(name);
-        match rename_new(path, &to) {
+        if to.symlink_metadata().is_ok() {
+            continue;
+        }
+        before(&to)?;
+        match rename_new(path, &to, step) {
             Ok(()) => return Ok(Some(to)),
             Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) if error.source.kind() == io::ErrorKind::NotFound && !path.exists() => return Ok(None),

@@ -6,12 +6,14 @@ use sqlx::PgConnection;
 use super::write::add_act;
 use super::{PostgresStaging, leases, rows, sql};
 use crate::model::Ticks;
+use crate::staging::commit::commit;
 use crate::staging::keys::{count, plain, refused};
 use crate::staging::steps::{Render, render, stepped};
 use crate::staging::{
     AdapterRow, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch, Result, RoomNo, Seq,
     SeqRange,
 };
+use crate::support::step::Commit;
 
 impl PostgresStaging {
     pub(super) async fn cut_batch(&self, lease: &Lease, cut: &NewCut) -> Result<BatchRow> {
@@ -24,7 +26,7 @@ impl PostgresStaging {
         let before = before.as_ref().map(rows::adapter).transpose()?;
         let batch = add_batch(&mut tx, cut, before.as_ref(), last_seq).await?;
         number_messages(&mut tx, batch.range).await?;
-        tx.commit().await?;
+        commit(tx, Commit::INTERVAL_CUT).await?;
         Ok(batch)
     }
 
@@ -35,7 +37,8 @@ impl PostgresStaging {
         sqlx::query(sql::LOCK_TIMEOUT).execute(&mut *tx).await?;
         sqlx::query(sql::LOCK).bind(self.locks.writers).execute(&mut *tx).await?;
         let last = sqlx::query_scalar(sql::LAST_SEQ).fetch_one(&mut *tx).await?;
-        tx.commit().await?;
+        // Nothing was written; this lets go of the lock.
+        tx.rollback().await?;
         Ok(last)
     }
 
@@ -49,7 +52,7 @@ impl PostgresStaging {
             write_render(&mut tx, rendered, state).await?;
         }
         set_presence(&mut tx, &row, &rendered.presence).await?;
-        tx.commit().await?;
+        commit(tx, Commit::MARKED_RENDERED).await?;
         Ok(())
     }
 
@@ -82,7 +85,7 @@ impl PostgresStaging {
         if let BatchStep::Failed { presence, .. } = step {
             set_presence(&mut tx, &row, presence).await?;
         }
-        tx.commit().await?;
+        commit(tx, step.commit()).await?;
         Ok(row)
     }
 
@@ -95,7 +98,7 @@ impl PostgresStaging {
                 return Err(refused(format!("batch {id} has no file {name}")));
             }
         }
-        tx.commit().await?;
+        commit(tx, Commit::TAKEN_RECORDED).await?;
         Ok(())
     }
 }

@@ -10,9 +10,11 @@ use sqlx::PgConnection;
 
 use super::{PostgresStaging, rows, sql};
 use crate::model::Ticks;
+use crate::staging::commit::commit;
 use crate::staging::keys::{digest, uncount};
 use crate::staging::steps::purge_limit;
 use crate::staging::{PurgedEvents, Result, Seq};
+use crate::support::step::Commit;
 
 /// Rows deleted in one transaction.
 const SLICE: i64 = 20_000;
@@ -53,7 +55,7 @@ impl PostgresStaging {
         if events > 0 {
             sqlx::query(sql::PURGE_CAPTURES).bind(last).execute(&mut *tx).await?;
         }
-        tx.commit().await?;
+        commit(tx, Commit::STAGING_PURGED).await?;
         if events > 0 {
             self.any_seen.store(true, Ordering::Relaxed);
         }
@@ -67,15 +69,17 @@ impl PostgresStaging {
         let limit = limit(&mut tx, adapters).await?;
         sqlx::query(sql::PURGE_MESSAGES).bind(limit).execute(&mut *tx).await?;
         sqlx::query(sql::PURGE_PRESENCE).execute(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(())
+        commit(tx, Commit::LEFTOVERS_PURGED).await
     }
 
     async fn purge_tombstones(&self, now: Ticks) -> Result<()> {
         let before = now.minus(TOMBSTONE_AGE).ticks();
         loop {
+            let mut tx = self.begin().await?;
             let purge = sqlx::query(sql::PURGE_SEEN).bind(before).bind(SLICE);
-            if purge.execute(self.writer()).await?.rows_affected() < SLICE.unsigned_abs() {
+            let purged = purge.execute(&mut *tx).await?.rows_affected();
+            commit(tx, Commit::TOMBSTONES_PURGED).await?;
+            if purged < SLICE.unsigned_abs() {
                 return Ok(());
             }
         }
@@ -87,14 +91,15 @@ impl PostgresStaging {
         let mut tx = self.begin().await?;
         sqlx::query(sql::REFERENCED_AGAIN).execute(&mut *tx).await?;
         let found: Vec<Vec<u8>> = sqlx::query_scalar(sql::UNREFERENCED).fetch_all(&mut *tx).await?;
-        tx.commit().await?;
+        commit(tx, Commit::UNREFERENCED_LISTED).await?;
         found.iter().map(|sha256| digest(sha256)).collect()
     }
 
     async fn forget_swept(&self, digests: &[[u8; 32]]) -> Result<()> {
         let digests: Vec<&[u8]> = digests.iter().map(|sha256| &sha256[..]).collect();
-        sqlx::query(sql::SWEPT).bind(digests).execute(self.writer()).await?;
-        Ok(())
+        let mut tx = self.begin().await?;
+        sqlx::query(sql::SWEPT).bind(digests).execute(&mut *tx).await?;
+        commit(tx, Commit::SWEPT_FORGOTTEN).await
     }
 }
 

@@ -6,12 +6,14 @@ use sqlx::SqliteConnection;
 use super::write::add_act;
 use super::{SqliteStaging, leases, rows, sql};
 use crate::model::Ticks;
+use crate::staging::commit::commit;
 use crate::staging::keys::{count, plain, refused};
 use crate::staging::steps::{Render, render, stepped};
 use crate::staging::{
     AdapterRow, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch, Result, RoomNo, Seq,
     SeqRange,
 };
+use crate::support::step::Commit;
 
 impl SqliteStaging {
     pub(super) async fn cut_batch(&self, lease: &Lease, cut: &NewCut) -> Result<BatchRow> {
@@ -23,7 +25,7 @@ impl SqliteStaging {
         let before = before.as_ref().map(rows::adapter).transpose()?;
         let batch = add_batch(&mut tx, cut, before.as_ref(), last_seq).await?;
         number_messages(&mut tx, batch.range).await?;
-        tx.commit().await?;
+        commit(tx, Commit::INTERVAL_CUT).await?;
         Ok(batch)
     }
 
@@ -37,7 +39,7 @@ impl SqliteStaging {
             write_render(&mut tx, rendered, state).await?;
         }
         set_presence(&mut tx, &row, &rendered.presence).await?;
-        tx.commit().await?;
+        commit(tx, Commit::MARKED_RENDERED).await?;
         Ok(())
     }
 
@@ -70,7 +72,7 @@ impl SqliteStaging {
         if let BatchStep::Failed { presence, .. } = step {
             set_presence(&mut tx, &row, presence).await?;
         }
-        tx.commit().await?;
+        commit(tx, step.commit()).await?;
         Ok(row)
     }
 
@@ -83,7 +85,7 @@ impl SqliteStaging {
                 return Err(refused(format!("batch {id} has no file {name}")));
             }
         }
-        tx.commit().await?;
+        commit(tx, Commit::TAKEN_RECORDED).await?;
         Ok(())
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 
 use super::{SqliteStaging, sql};
+use crate::staging::commit::commit;
 use crate::staging::{Lease, Result, StagingError};
+use crate::support::step::Commit;
 
 /// No lease lasts longer, whatever is asked for; the database's calendar ends somewhere.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
@@ -13,15 +15,23 @@ const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 impl SqliteStaging {
     pub(super) async fn take_lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>> {
         let millis = i64::try_from(ttl.min(LONGEST).as_millis()).unwrap_or_default();
+        let mut tx = self.begin().await?;
         let taken = sqlx::query_scalar(sql::LEASE).bind(name).bind(holder).bind(millis);
-        let token: Option<i64> = taken.fetch_optional(self.writer()).await?;
-        Ok(token.map(|token| Lease { name: name.to_owned(), holder: holder.to_owned(), token }))
+        let token: Option<i64> = taken.fetch_optional(&mut *tx).await?;
+        match token {
+            Some(token) => {
+                commit(tx, Commit::LEASE_TAKEN).await?;
+                Ok(Some(Lease { name: name.to_owned(), holder: holder.to_owned(), token }))
+            }
+            None => Ok(tx.rollback().await.map(|()| None)?),
+        }
     }
 
     pub(super) async fn give_back(&self, lease: &Lease) -> Result<()> {
+        let mut tx = self.begin().await?;
         let release = sqlx::query(sql::RELEASE).bind(&lease.name).bind(&lease.holder).bind(lease.token);
-        release.execute(self.writer()).await?;
-        Ok(())
+        release.execute(&mut *tx).await?;
+        commit(tx, Commit::LEASE_RELEASED).await
     }
 }
 

@@ -10,18 +10,15 @@ use super::arrive::{Tx, raise};
 use super::{SqliteStaging, rows, sql};
 use crate::model::Ticks;
 use crate::staging::arrival::{Learned, arrive};
+use crate::staging::commit::commit;
 use crate::staging::keys::{count, key, plain, refused};
 use crate::staging::{
     Arrivals, BatchId, BatchRow, BatchState, BatchStep, By, Capture, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
     QuarantineResolution, QuarantineState, RenderedBatch, Result, StageEvents, Staged, WriteStaging,
 };
+use crate::support::step::Commit;
 
 impl SqliteStaging {
-    /// Where single statements that change something go.
-    pub(super) fn writer(&self) -> &SqlitePool {
-        &self.writer
-    }
-
     /// Where statements that only look go.
     pub(super) fn reader(&self) -> &SqlitePool {
         &self.readers
@@ -42,7 +39,7 @@ impl SqliteStaging {
 #[async_trait]
 impl StageEvents for SqliteStaging {
     async fn ping(&self) -> Result<()> {
-        sqlx::query(sql::PING).execute(self.writer()).await?;
+        sqlx::query(sql::PING).execute(&self.writer).await?;
         Ok(())
     }
 
@@ -52,7 +49,7 @@ impl StageEvents for SqliteStaging {
         }
         let mut tx = self.begin().await?;
         let (staged, learned) = self.stage_in(&mut tx, batch).await?;
-        tx.commit().await?;
+        commit(tx, Commit::STAGED).await?;
         self.numbers.remember(learned);
         Ok(staged)
     }
@@ -92,8 +89,7 @@ impl WriteStaging for SqliteStaging {
             };
             add.execute(&mut *tx).await?;
         }
-        tx.commit().await?;
-        Ok(())
+        commit(tx, Commit::CAPTURES_RECORDED).await
     }
 
     async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<()> {
@@ -125,7 +121,7 @@ impl WriteStaging for SqliteStaging {
         };
         sqlx::query(statement).bind(id).execute(&mut *tx).await?;
         add_act(&mut tx, act).await?;
-        tx.commit().await?;
+        commit(tx, Commit::QUARANTINE_RESOLVED).await?;
         if let Some(learned) = learned {
             self.numbers.remember(learned);
         }
@@ -135,21 +131,20 @@ impl WriteStaging for SqliteStaging {
     async fn raise_alert(&self, kind: &str, subject: &str, detail: &str, at: Ticks) -> Result<()> {
         let mut tx = self.begin().await?;
         raise(&mut tx, kind, subject, detail, at).await?;
-        tx.commit().await?;
-        Ok(())
+        commit(tx, Commit::ALERT_RAISED).await
     }
 
     async fn close_alert(&self, kind: &str, subject: &str, at: Ticks) -> Result<()> {
+        let mut tx = self.begin().await?;
         let close = sqlx::query(sql::CLOSE).bind(kind).bind(&*key(subject)).bind(at.ticks());
-        close.execute(self.writer()).await?;
-        Ok(())
+        close.execute(&mut *tx).await?;
+        commit(tx, Commit::ALERT_CLOSED).await
     }
 
     async fn record_act(&self, act: &NewAct) -> Result<()> {
         let mut tx = self.begin().await?;
         add_act(&mut tx, act).await?;
-        tx.commit().await?;
-        Ok(())
+        commit(tx, Commit::ACT_RECORDED).await
     }
 }
 
