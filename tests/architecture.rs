@@ -55,6 +55,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["staging"]),
     ("lapin", &["intake"]),
+    ("async_rs", &["intake"]),
     ("notify", &["intake"]),
     ("quick_xml", &["assemble"]),
     ("landlock", &["transform"]),

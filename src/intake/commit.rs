@@ -18,7 +18,7 @@ use crate::support::step::{Step, reached};
 
 /// Bytes after which a batch is committed although it could hold more events: large events must not
 /// pile up to gigabytes.
-const COMMIT_BYTES_MAX: usize = 32 << 20;
+pub(super) const COMMIT_BYTES_MAX: usize = 32 << 20;
 /// After so long without an answer a commit counts as failed. It may have happened; repeating it is harmless.
 const COMMIT_TIME_MAX: Duration = Duration::from_secs(120);
 const RETRY_FIRST: Duration = Duration::from_millis(100);

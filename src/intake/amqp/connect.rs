@@ -3,15 +3,18 @@
 
 use std::error::Error as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use async_rs::{Tokio, TokioRuntime};
+use lapin::tcp::{AMQPUriTcpExt as _, OwnedIdentity, OwnedTLSConfig};
 use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Channel, Connection, ConnectionBuilder, ConnectionProperties, ErrorKind};
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 
+use super::wire::{Inflow, Wire, kit};
 use crate::config::{Amqp, secret};
 use crate::intake::{IntakeError, Result};
 
@@ -64,18 +67,29 @@ impl Broker {
         &self.settings
     }
 
-    /// Opens a connection named `chancery`. Its own recovery stays off: a session ends with its connection.
+    /// Opens a connection that receives no messages.
     pub(super) async fn connect(&self) -> Result<Connection> {
+        self.open(None).await
+    }
+
+    /// Opens a connection whose messages are counted by `inflow`.
+    pub(super) async fn connect_counted(&self, inflow: Arc<Inflow>) -> Result<Connection> {
+        self.open(Some(inflow)).await
+    }
+
+    /// Opens a connection named `chancery`. Its own recovery stays off: a session ends with its connection.
+    async fn open(&self, inflow: Option<Arc<Inflow>>) -> Result<Connection> {
         let mut uri = self.uri.clone();
         uri.authority.userinfo.username.clone_from(&self.settings.username);
         uri.authority.userinfo.password = self.password()?.expose_secret().to_owned();
         let properties = ConnectionProperties::default().with_connection_name("chancery".into());
-        let builder = ConnectionBuilder::new()
-            .map_err(|error| self.failed(&error))?
-            .with_uri(uri)
-            .with_properties(properties)
-            .with_tls_config(self.tls().await?);
-        match timeout(ANSWER_TIME_MAX, builder.connect()).await {
+        let tls = self.tls().await?;
+        let tokio = TokioRuntime::tokio_current();
+        let socket = async move |uri: AMQPUri, _| {
+            let stream = uri.connect_with_config_async(tls.as_ref(), &tokio).await?;
+            Ok(AsyncTcpStream::Plain(Wire::new(stream, inflow.clone(), Tokio::current())))
+        };
+        match timeout(ANSWER_TIME_MAX, Connection::connector(uri, kit(), socket, properties)).await {
             Ok(opened) => opened.map_err(|error| self.failed(&error)),
             Err(_) => Err(self.broken(format!("no connection within {} s", ANSWER_TIME_MAX.as_secs()))),
         }
@@ -84,11 +98,7 @@ impl Broker {
     /// A driver error, as an error of this broker.
     pub(super) fn failed(&self, error: &lapin::Error) -> IntakeError {
         match error.kind() {
-            // The driver reads properties and header names as UTF-8 only, and gives the whole connection up.
-            ErrorKind::ParsingError(_) => self.broken(format!(
-                "a frame cannot be read; most likely a message at the head of the queue has a property or header name \
-                 that is no UTF-8 and must be taken out by hand ({error})"
-            )),
+            ErrorKind::ParsingError(_) => self.broken(format!("what it sent is no AMQP 0-9-1 ({error})")),
             _ => self.broken(error.to_string()),
         }
     }

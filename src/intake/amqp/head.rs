@@ -8,14 +8,24 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Map, Value, json};
 
-use crate::intake::decode::MessageHead;
+use super::wire::{Inflow, STAND_IN};
+use crate::intake::decode::{MessageHead, UnreadableProperties};
 use crate::model::Ticks;
 
 /// How often the broker says it has delivered the message before. Quorum queues count; classic ones do not.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
-pub(super) fn head_of(properties: &BasicProperties) -> MessageHead {
+/// The head of a message, or in its place the properties that `inflow` kept aside.
+pub(super) fn head_of(properties: &BasicProperties, inflow: &Inflow) -> MessageHead {
+    let number = properties.headers().as_ref().and_then(|headers| headers.inner().get(STAND_IN));
+    if let Some(AMQPValue::LongLongInt(number)) = number
+        && let Some(kept) = inflow.take_unreadable(*number)
+    {
+        let unreadable = UnreadableProperties { flaw: kept.flaw, base64: STANDARD.encode(kept.properties) };
+        return MessageHead { unreadable: Some(unreadable), ..MessageHead::default() };
+    }
     MessageHead {
+        unreadable: None,
         content_type: properties.content_type().as_ref().map(|text| text.as_str().to_owned()),
         headers: properties.headers().as_ref().map(table).unwrap_or_default(),
     }

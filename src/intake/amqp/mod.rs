@@ -11,7 +11,7 @@ use lapin::Connection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::commit::{Committer, Limits};
+use super::commit::{COMMIT_BYTES_MAX, Committer, Limits};
 use super::{Decoder, IntakeError, IntakeStats, Result};
 use crate::config::{Amqp, Config};
 use crate::staging::StageEvents;
@@ -24,11 +24,13 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod wire;
 
 use connect::{Broker, close};
 pub use publish::{Outgoing, Published, Publisher};
 use session::{End, Session};
 pub use topology::{Made, SetupItem, SetupReport, setup};
+use wire::Inflow;
 
 /// When AMQP intake ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,10 @@ pub enum AmqpMode {
     /// When the queue holds nothing more and everything received is committed and acknowledged.
     Drained,
 }
+
+/// Bytes of bodies that may be received and not yet committed and acknowledged; one larger body passes alone. Twice what a
+/// commit holds, so that the next one fills up meanwhile.
+const INFLOW_BYTES_MAX: u64 = 2 * COMMIT_BYTES_MAX as u64;
 
 /// How long things may take. Tests shorten them.
 #[derive(Debug, Clone, Copy)]
@@ -165,14 +171,15 @@ impl Intake {
     }
 
     async fn open(&self) -> Result<(Connection, Session<'_>)> {
-        let connection = self.broker.connect().await?;
+        let inflow = Arc::new(Inflow::new(INFLOW_BYTES_MAX));
+        let connection = self.broker.connect_counted(inflow.clone()).await?;
         let session = async {
             if self.broker.settings().declare {
                 topology::declare(&self.broker, &connection).await?;
             } else {
                 topology::check(&self.broker, &connection).await?;
             }
-            Session::open(self, &connection).await
+            Session::open(self, &connection, inflow).await
         };
         let opened = tokio::time::timeout(self.timing.answer, session)
             .await

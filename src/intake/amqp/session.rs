@@ -4,6 +4,7 @@
 //! commit, for everything up to its last delivery, and only then. The session ends at the first
 //! sign that the broker no longer counts on it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{close, short};
 use super::head::{delivery_count, head_of};
+use super::wire::Inflow;
 use super::{AmqpMode, Intake};
 use crate::intake::commit::{Committing, Gatherer, outcome};
 use crate::intake::decode::Received;
@@ -41,6 +43,14 @@ pub(super) enum End {
     Fatal(StagingError),
 }
 
+/// What a commit is followed by.
+struct Owed {
+    /// The acknowledgement of the newest delivery, which is that of all before it.
+    acker: Acker,
+    /// Bytes of bodies that are no longer under way then.
+    bytes: u64,
+}
+
 /// A consumer, and what is on its way from it into staging.
 pub(super) struct Session<'a> {
     intake: &'a Intake,
@@ -48,10 +58,11 @@ pub(super) struct Session<'a> {
     consumer: Consumer,
     queue: ShortString,
     origin: String,
+    inflow: Arc<Inflow>,
     gatherer: Gatherer,
-    /// The acknowledgement of the newest delivery in `gatherer`.
-    newest: Option<Acker>,
-    committing: Option<(Committing, Acker)>,
+    /// What is owed for the deliveries in `gatherer`.
+    owed: Option<Owed>,
+    committing: Option<(Committing, Owed)>,
     /// When the broker last gave a sign of life.
     heard: Instant,
     /// The highest delivery count seen, once it is worth a warning.
@@ -60,7 +71,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) async fn open(intake: &'a Intake, connection: &Connection) -> Result<Self> {
+    pub(super) async fn open(intake: &'a Intake, connection: &Connection, inflow: Arc<Inflow>) -> Result<Self> {
         let settings = intake.broker.settings();
         let queue = short("amqp.queue", &settings.queue)?;
         let opened = async {
@@ -78,8 +89,9 @@ impl<'a> Session<'a> {
             consumer,
             origin: format!("amqp:{queue}"),
             queue,
+            inflow,
             gatherer: Gatherer::new(intake.limits),
-            newest: None,
+            owed: None,
             committing: None,
             heard: Instant::now(),
             delivered_often: DELIVERIES_WORTH_A_WARNING - 1,
@@ -97,9 +109,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Takes leave of the broker.
+    /// Takes leave of the broker, unless it is held back: its answer would lie behind messages nobody takes in.
     pub(super) async fn close(self, connection: &Connection) {
-        close(Some(&self.channel), connection).await;
+        tokio::select! {
+            biased;
+            () = self.inflow.held() => {}
+            () = close(Some(&self.channel), connection) => {}
+        }
     }
 
     /// Waits for the next thing to happen and deals with it.
@@ -152,22 +168,24 @@ impl<'a> Session<'a> {
             }
         }
         let before = self.gatherer.len();
-        let head = Some(head_of(&delivery.properties));
+        let head = Some(head_of(&delivery.properties, &self.inflow));
         let input = Received { origin: &self.origin, received: Ticks::now(), head, body: delivery.data };
         let decoder = &self.intake.decoder;
-        self.gatherer.add(input.body.len(), |batch| decoder.decode(input, batch));
+        let size = input.body.len();
+        self.gatherer.add(size, |batch| decoder.decode(input, batch));
         self.intake.stats.note_received(self.gatherer.len() - before);
-        self.newest = Some(delivery.acker);
+        let bytes = size as u64 + self.owed.take().map_or(0, |before| before.bytes);
+        self.owed = Some(Owed { acker: delivery.acker, bytes });
         Ok(())
     }
 
     fn commit(&mut self) {
-        if let Some(acker) = self.newest.take() {
-            self.committing = Some((self.intake.committer.start(self.gatherer.take()), acker));
+        if let Some(owed) = self.owed.take() {
+            self.committing = Some((self.intake.committer.start(self.gatherer.take()), owed));
         }
     }
 
-    async fn acknowledge(&mut self, (committed, acker): (Result<(), StagingError>, Acker)) -> Result<(), End> {
+    async fn acknowledge(&mut self, (committed, owed): (Result<(), StagingError>, Owed)) -> Result<(), End> {
         match committed {
             Ok(()) => {}
             Err(error) if error.retryable() => return Err(End::Outage(error)),
@@ -175,7 +193,7 @@ impl<'a> Session<'a> {
         }
         let acked = tokio::select! {
             biased;
-            acked = timeout(self.intake.timing.answer, acker.ack(BasicAckOptions { multiple: true })) => acked.ok(),
+            acked = timeout(self.intake.timing.answer, owed.acker.ack(BasicAckOptions { multiple: true })) => acked.ok(),
             () = closed(&self.channel) => None,
         };
         match acked {
@@ -186,6 +204,7 @@ impl<'a> Session<'a> {
             None => return Err(self.gone("an acknowledgement could not be sent")),
         }
         self.has_acknowledged = true;
+        self.inflow.settle(owed.bytes);
         if self.gatherer.is_due() {
             self.commit();
         }
@@ -225,7 +244,15 @@ impl<'a> Session<'a> {
     async fn look(&mut self) -> Result<(), End> {
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
         let asked = self.channel.queue_declare(self.queue.clone(), options, FieldTable::default());
-        let waiting = match timeout(self.intake.timing.answer, asked).await {
+        let answered = tokio::select! {
+            answered = timeout(self.intake.timing.answer, asked) => answered,
+            // Deliveries came before the answer, which will not arrive before they are taken in.
+            () = self.inflow.held() => {
+                self.heard = Instant::now();
+                return Ok(());
+            }
+        };
+        let waiting = match answered {
             Ok(Ok(queue)) => queue.message_count(),
             Ok(Err(error)) => return Err(End::Broken(self.intake.broker.failed(&error))),
             Err(_) => return Err(End::Broken(self.intake.broker.broken("no sign of life"))),
@@ -243,7 +270,7 @@ impl<'a> Session<'a> {
 
     /// Told to stop: waits for the commit under way and acknowledges it. What was only received comes again.
     async fn finish(&mut self) -> End {
-        self.newest = None;
+        self.owed = None;
         self.gatherer.take();
         if self.committing.is_none() {
             return End::Finished;
@@ -258,6 +285,13 @@ impl<'a> Session<'a> {
     }
 }
 
+impl Drop for Session<'_> {
+    /// Whatever still comes is for nobody. A driver that is held back would otherwise wait for ever.
+    fn drop(&mut self) {
+        self.inflow.cut();
+    }
+}
+
 /// Returns soon after the channel is gone. The driver may leave an acknowledgement unanswered that it was
 /// given at the moment the connection broke.
 async fn closed(channel: &Channel) {
@@ -267,11 +301,11 @@ async fn closed(channel: &Channel) {
 }
 
 /// The outcome of the commit under way; never, when there is none.
-async fn commit_of(committing: &mut Option<(Committing, Acker)>) -> (Result<(), StagingError>, Acker) {
+async fn commit_of(committing: &mut Option<(Committing, Owed)>) -> (Result<(), StagingError>, Owed) {
     let Some((commit, _)) = committing.as_mut() else { return std::future::pending().await };
     let joined = commit.await;
     match committing.take() {
-        Some((_, acker)) => (outcome(joined).map(|_| ()), acker),
+        Some((_, owed)) => (outcome(joined).map(|_| ()), owed),
         None => std::future::pending().await,
     }
 }

@@ -34,6 +34,18 @@ pub struct MessageHead {
     /// The headers by name. Text stays text; bytes that are no text stand as `{"base64": ...}`.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub headers: serde_json::Map<String, serde_json::Value>,
+    /// The properties when they are not what AMQP says; then there is nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<UnreadableProperties>,
+}
+
+/// The properties of a message that do not follow AMQP 0-9-1, for instance because a text in them is no UTF-8.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnreadableProperties {
+    /// What is wrong with them, for people.
+    pub flaw: String,
+    /// Flags and list as they came, in base64, without the broker's delivery count.
+    pub base64: String,
 }
 
 /// Bytes as they arrived.
@@ -166,6 +178,13 @@ impl Refusal {
 
 /// Decides how a message is to be read. A CloudEvents content type wins over headers; headers win over guessing.
 fn form_of(head: &MessageHead, body: &[u8]) -> Result<Form, Refusal> {
+    if let Some(unreadable) = &head.unreadable {
+        let flaw = &unreadable.flaw;
+        return Err(Refusal::new(
+            "unreadable-properties",
+            format!("expected properties as AMQP 0-9-1 has them, but {flaw}"),
+        ));
+    }
     let media_type = head.content_type.as_deref().map(essence).filter(|media_type| !media_type.is_empty());
     match media_type.as_deref() {
         Some(STRUCTURED) => return Ok(Form::Structured),

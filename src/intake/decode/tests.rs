@@ -18,7 +18,7 @@ fn decoder() -> Decoder {
 
 fn head(content_type: Option<&str>, headers: serde_json::Value) -> MessageHead {
     let serde_json::Value::Object(headers) = headers else { panic!("headers are an object") };
-    MessageHead { content_type: content_type.map(str::to_owned), headers }
+    MessageHead { content_type: content_type.map(str::to_owned), headers, unreadable: None }
 }
 
 fn decode(head: Option<MessageHead>, body: &[u8]) -> Arrivals {
@@ -273,7 +273,11 @@ fn any_head() -> impl Strategy<Value = Option<MessageHead>> {
         Just(json!(null)),
     ];
     let headers = prop::collection::btree_map(name, value, 0..6).prop_map(|map| map.into_iter().collect());
-    prop::option::of((content_type, headers).prop_map(|(content_type, headers)| MessageHead { content_type, headers }))
+    prop::option::of((content_type, headers).prop_map(|(content_type, headers)| MessageHead {
+        content_type,
+        headers,
+        unreadable: None,
+    }))
 }
 
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
