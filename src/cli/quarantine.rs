@@ -49,6 +49,10 @@ enum Verb {
         /// Write the exact bytes to a file
         #[arg(long, value_name = "FILE")]
         export: Option<PathBuf>,
+        /// Write what came beside the bytes in an AMQP message to standard output, as JSON: content type and headers, or the
+        /// properties in base64 when they are not what AMQP says. That look is recorded too
+        #[arg(long, conflicts_with_all = ["content", "export"])]
+        head: bool,
     },
     /// Decode again and take in, for instance after the source was added to the configuration
     Replay {
@@ -116,8 +120,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
                 let filter = QuarantineFilter { state, reason: reason.clone(), limit: Some(*limit) };
                 list(format, staging.quarantined(&filter).await.map_err(staging_failure)?)
             }
-            Verb::Show { id, content, export } => {
+            Verb::Show { id, content, export, head } => {
                 let (row, bytes) = found(&staging, *id).await?;
+                if *head {
+                    let look =
+                        act("quarantine look", format!("quarantine {id}"), "content type and headers were shown");
+                    staging.record_act(&look).await.map_err(staging_failure)?;
+                    return print::data(row.headers.unwrap_or_else(|| "null".into())).map(|()| ExitStatus::Done);
+                }
                 if *content || export.is_some() {
                     let look = act("quarantine look", format!("quarantine {id}"), "content was shown");
                     staging.record_act(&look).await.map_err(staging_failure)?;

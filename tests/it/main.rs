@@ -7,6 +7,7 @@
 mod crash;
 mod end_to_end;
 mod operations;
+mod poison;
 mod same_result;
 mod support;
 mod text;

@@ -1,6 +1,7 @@
 //! A laboratory for one test: configuration, directories, broker objects and database schema of its own.
 
 mod outputs;
+mod raw_amqp;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub use outputs::{Message, messages, output_files};
+pub use raw_amqp::RawPublisher;
 use tempfile::TempDir;
 
 /// The binary under test.
@@ -71,6 +73,11 @@ impl Lab {
         text += "[spool]\nscan_interval = \"100ms\"\n";
         text += adapters;
         fs::write(self.path("chancery.toml"), text).unwrap();
+    }
+
+    /// A publisher on the exchange that sends any bytes for properties.
+    pub fn raw_publisher(&self) -> RawPublisher {
+        RawPublisher::connect(&server("CHANCERY_TEST_AMQP_URL"), &self.name)
     }
 
     fn schema(&self) -> String {
@@ -227,6 +234,13 @@ impl Daemon {
     pub fn kill(mut self) {
         self.signal(rustix::process::Signal::KILL);
         self.child.wait().unwrap();
+    }
+
+    /// The most memory it has had resident so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
     }
 
     pub fn log(&self) -> String {
