@@ -277,7 +277,7 @@ fn no_event(kinds: &mut Kinds, scale: Scale) {
         let name: String = format!("sequence {sequence}").chars().take(40).collect();
         kinds.changed(&name, "/sequence", sequence, quarantined("bad-member"));
     }
-    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let deep = format!("{}{}", "[".repeat(scale.of(10_000)), "]".repeat(scale.of(10_000)));
     kinds.spliced("a deep text", "\"hello\"", &deep, quarantined("malformed-json"));
     kinds.spliced("a deep sender", "{\"id\":7", format!("{{\"id\":{deep}"), quarantined("malformed-json"));
     kinds.spliced(
@@ -326,9 +326,9 @@ fn odd_but_sound(kinds: &mut Kinds, scale: Scale) {
     let mut event = message("a hundred thousand members");
     event.extend((0..scale.of(100_000)).map(|number| (format!("member{number}"), json!(number))));
     kinds.add("a hundred thousand members", Some(STRUCTURED), Value::Object(event).to_string(), Fate::Raw);
-    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let deep = format!("{}{}", "[".repeat(scale.of(10_000)), "]".repeat(scale.of(10_000)));
     kinds.spliced("deep in an unknown member", "\"sender\"", format!("\"extra\":{deep},\"sender\""), Fate::Raw);
-    let deep = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
+    let deep = format!("{}1{}", "{\"a\":".repeat(scale.of(10_000)), "}".repeat(scale.of(10_000)));
     kinds.spliced("deep in an attribute", "{", format!("{{\"extra\":{deep},"), Fate::Raw);
     let digits = "9".repeat(scale.of(100_000));
     kinds.spliced(

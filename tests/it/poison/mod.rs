@@ -164,7 +164,7 @@ fn every_kind_is_kept_and_blocks_nobody_on_postgres() {
 
 /// From publishing to being staged, for each ordinary event; with a message of `poison` after each where there is one.
 fn times_to_staged(poison: &[Kind]) -> Vec<Duration> {
-    const EVENTS: usize = 1000;
+    const EVENTS: usize = 300;
     let lab = Lab::with_broker(Store::Sqlite, &config());
     let daemon = lab.daemon();
     eventually("the daemon takes in", || daemon.log().contains("taking in"));
@@ -181,7 +181,7 @@ fn times_to_staged(poison: &[Kind]) -> Vec<Duration> {
         if let Some(kind) = poison.next() {
             publisher.publish(&kind.routing_key, &kind.wire_properties(), &kind.body);
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(10));
     }
     publisher.settle();
     let staged = watcher.join().unwrap();
@@ -215,7 +215,9 @@ fn watch_staged(database: &std::path::Path, events: usize) -> Vec<Instant> {
 /// The figure is printed, not asserted: a noisy machine must not fail it. What is asserted is that all arrive.
 #[test]
 fn poison_delays_nobody() {
-    let small: Vec<Kind> = kinds(Scale::Small);
+    // A batch of hundreds of sound events is work and no poison.
+    let small: Vec<Kind> =
+        kinds(Scale::Small).into_iter().filter(|kind| !matches!(kind.fate, Fate::Parts { .. })).collect();
     let (without, with) = (times_to_staged(&[]), times_to_staged(&small));
     let at = |times: &[Duration], percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1000.0;
     for percent in [50, 99] {
