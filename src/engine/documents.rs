@@ -4,13 +4,15 @@
 //! file; with one, a document is held whole, because a stylesheet sees it whole.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
 use super::EngineError;
+use super::share::{Lane, LaneFile};
 use crate::assemble::{CanonicalWriter, RenderedConversation};
 use crate::config::{Adapter, Dialect};
-use crate::pickup::{BatchNames, Compression, Extension, PickupError, Share, Temporary};
+use crate::pickup::{BatchNames, Compression, Extension, PickupError, Share};
 use crate::staging::{OutputKind, OutputRow};
 use crate::support::durable::WithPath as _;
 use crate::support::step::{Step, reached};
@@ -28,6 +30,7 @@ pub(super) enum DocumentError {
 pub(super) struct Documents<'a> {
     adapter: &'a Adapter,
     share: &'a Share,
+    lane: &'a Arc<Lane>,
     names: &'a BatchNames,
     transformer: Option<&'a Transformer>,
     handle: Handle,
@@ -44,7 +47,7 @@ struct Open {
 }
 
 enum Sink {
-    File(CanonicalWriter<Temporary>),
+    File(CanonicalWriter<LaneFile>),
     Memory(CanonicalWriter<Vec<u8>>),
 }
 
@@ -52,11 +55,12 @@ impl<'a> Documents<'a> {
     pub(super) fn new(
         adapter: &'a Adapter,
         share: &'a Share,
+        lane: &'a Arc<Lane>,
         names: &'a BatchNames,
         transformer: Option<&'a Transformer>,
         handle: Handle,
     ) -> Self {
-        Self { adapter, share, names, transformer, handle, open: None, rooms: 0, finished: Vec::new() }
+        Self { adapter, share, lane, names, transformer, handle, open: None, rooms: 0, finished: Vec::new() }
     }
 
     /// Adds a conversation to the document it belongs to.
@@ -117,9 +121,9 @@ impl<'a> Documents<'a> {
         }
     }
 
-    fn create(&self, name: &str) -> Result<Temporary, DocumentError> {
+    fn create(&self, name: &str) -> Result<LaneFile, DocumentError> {
         let compression = if self.adapter.compress { Compression::Zstd } else { Compression::None };
-        Temporary::create(self.share, name, compression).map_err(pickup)
+        LaneFile::create(self.lane, self.share, name, compression).map_err(pickup)
     }
 
     fn finish_document(&mut self, open: Open) -> Result<(), DocumentError> {

@@ -1,5 +1,7 @@
 //! What stops the engine, or one of its tasks for a while.
 
+use std::error::Error;
+
 use crate::intake::IntakeError;
 use crate::pickup::PickupError;
 use crate::staging::StagingError;
@@ -43,4 +45,18 @@ pub enum EngineError {
         /// What is known of it.
         detail: String,
     },
+}
+
+/// The message with its causes, in one line.
+pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        cause = error.source();
+    }
+    text
 }

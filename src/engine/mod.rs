@@ -5,13 +5,19 @@
 
 mod adapter;
 mod collector;
+mod cutter;
+mod decide;
 mod documents;
 mod error;
+mod lease;
 mod lock;
+mod purger;
 mod render;
+mod share;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -24,12 +30,16 @@ use crate::intake::amqp::{self, AmqpMode};
 use crate::intake::spool::{self, SpoolMode};
 use crate::staging::{self, Staging};
 use crate::vault::Vault;
-use adapter::{AdapterWorker, Cutting};
+use adapter::AdapterShared;
 use collector::Collector;
+use error::describe;
 use lock::InstanceLock;
 
 pub use adapter::{AdapterPass, adapter_transform};
 pub use error::EngineError;
+
+/// Waits between attempts when staging or a share is away.
+const TROUBLE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// What every task of one Chancery shares.
 struct Shared {
@@ -39,6 +49,8 @@ struct Shared {
     /// Held while captured files are put into the vault and recorded, and while unreferenced ones are
     /// swept: a content must not be swept between its being found there and being recorded.
     files_gate: Mutex<()>,
+    /// Set when a batch was purged: staging may have events to purge.
+    batch_purged: AtomicBool,
     /// Held for as long as the process works; its name holds the leases.
     lock: InstanceLock,
 }
@@ -75,7 +87,8 @@ impl Engine {
         let lock = InstanceLock::take(&config.state_dir())?;
         let staging = staging::open(&config).await?;
         let vault = Vault::open(&config.vault_dir())?;
-        let shared = Shared { config, staging, vault, files_gate: Mutex::new(()), lock };
+        let shared =
+            Shared { config, staging, vault, files_gate: Mutex::default(), batch_purged: AtomicBool::default(), lock };
         Ok(Self { shared: Arc::new(shared), stats: Arc::new(IntakeStats::default()), stop })
     }
 
@@ -101,10 +114,12 @@ impl Engine {
             });
         }
         for adapter in &config.adapter {
-            let worker = AdapterWorker::new(Arc::clone(&self.shared), adapter.clone());
-            tasks.spawn(worker.run(self.stop.clone()));
+            let desk = AdapterShared::new(&self.shared, adapter);
+            tasks.spawn(adapter::run(Arc::clone(&desk), self.stop.clone()));
+            tasks.spawn(Collector::new(Arc::clone(&desk)).run(self.stop.clone()));
+            tasks.spawn(watch::share(desk, self.stop.clone()));
         }
-        tasks.spawn(Collector::new(Arc::clone(&self.shared)).run(self.stop.clone()));
+        tasks.spawn(purger::run(Arc::clone(&self.shared), self.stop.clone()));
         tracing::info!(
             sources = config.source.len(),
             adapters = config.adapter.len(),
@@ -155,22 +170,30 @@ impl Engine {
         let mut pass = Pass::default();
         let mut trouble = None;
         for adapter in &config.adapter {
-            if self.stop.is_cancelled() {
-                break;
-            }
-            let mut worker = AdapterWorker::new(Arc::clone(shared), adapter.clone());
-            let outcome = worker.turn(Cutting::Now).await;
-            pass.adapters.push(worker.finish().await);
+            let desk = AdapterShared::new(shared, adapter);
+            // A share may hang; whoever stops the pass is not kept waiting for it.
+            let outcome = tokio::select! {
+                () = self.stop.cancelled() => break,
+                (done, outcome) = adapter::once(&desk) => {
+                    pass.adapters.push(done);
+                    outcome
+                }
+            };
             if let Err(error) = outcome {
-                tracing::error!(
-                    adapter = adapter.name,
-                    error = adapter::describe(&error),
-                    "the adapter could not work"
-                );
+                tracing::error!(adapter = adapter.name, error = describe(&error), "the adapter could not work");
                 trouble.get_or_insert(error);
             }
+            let mut collector = Collector::new(Arc::clone(&desk));
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                looked = collector.turn() => looked?,
+            }
+            watch::share_alert(&desk).tell(watch::share_verdict(&desk)).await;
         }
-        Collector::new(Arc::clone(shared)).turn().await?;
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            purged = purger::purge(shared) => purged?,
+        }
         let counts = self.stats.counts();
         pass.staged = counts.staged;
         pass.duplicates = counts.duplicates;

@@ -11,11 +11,12 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::documents::{DocumentError, Documents};
+use super::share::{Lane, LaneFile};
 use super::{EngineError, Shared};
 use crate::assemble::{AssembleError, Assembler, AttachmentRef, BatchContext, CapturedFile, RenderedConversation};
 use crate::config::Adapter;
 use crate::model::Event;
-use crate::pickup::{BatchNames, Compression, Share, Temporary};
+use crate::pickup::{BatchNames, Compression, Share};
 use crate::staging::{
     BatchCounts, BatchRow, Capture, CaptureRow, OutputKind, OutputRow, RenderedBatch, RoomNo, Seq, StagedEvent,
 };
@@ -31,6 +32,10 @@ const CHUNKS_WAITING: usize = 4;
 const CAPTURE_EVENTS: u32 = 256;
 /// Files brought in at once: each waits for its own syncs, and a disk serves several in the time of one.
 const CAPTURE_THREADS: usize = 8;
+/// A defect that one batch brings to light must not hold up the batches after it. The panic's own message stays
+/// out of the reason: it may quote content.
+const PANICKED: &str =
+    "rendering panicked: a defect in chancery; please report it with the lines that went to standard error";
 
 /// Why a batch was not rendered.
 pub(super) enum RenderError {
@@ -71,7 +76,7 @@ pub(super) async fn render(
     shared: &Arc<Shared>,
     adapter: &Adapter,
     batch: &BatchRow,
-    share: &Share,
+    (share, lane): (&Share, &Arc<Lane>),
     transformer: Option<Arc<Transformer>>,
 ) -> Result<RenderedBatch, RenderError> {
     capture_files(shared, batch).await?;
@@ -81,18 +86,23 @@ pub(super) async fn render(
     let (feed, fed) = mpsc::channel(CHUNKS_WAITING);
     let assembling = {
         let (shared, adapter, share, id) = (Arc::clone(shared), adapter.clone(), share.clone(), batch.id);
+        let lane = Arc::clone(lane);
         let handle = Handle::current();
         tokio::task::spawn_blocking(move || {
-            let documents = Documents::new(&adapter, &share, &names, transformer.as_deref(), handle);
+            let documents = Documents::new(&adapter, &share, &lane, &names, transformer.as_deref(), handle);
             let (gathered, outputs) = assemble(Assembler::new(context), fed, &captures, documents)?;
-            complete(&shared, &share, id, gathered, outputs)
+            complete(&shared, (&share, &lane), id, gathered, outputs)
         })
     };
     let read = read(shared, &adapter.name, batch, feed).await;
-    let assembled = assembling.await.map_err(|panic| EngineError::TaskPanicked { detail: panic.to_string() })?;
+    let assembled = assembling.await;
     // When reading broke off, what was assembled from the part that came is worth nothing.
     read?;
-    assembled
+    match assembled {
+        Ok(assembled) => assembled,
+        Err(error) if error.is_panic() => Err(RenderError::Batch { reason: PANICKED.to_owned(), presence: Vec::new() }),
+        Err(error) => Err(EngineError::TaskPanicked { detail: error.to_string() }.into()),
+    }
 }
 
 /// Brings the bytes of the batch's files into the vault and records each outcome, once and for all:
@@ -277,7 +287,7 @@ fn damaged(error: AssembleError) -> RenderError {
 /// Adds the attachments, in front, and makes all temporary names durable.
 fn complete(
     shared: &Shared,
-    share: &Share,
+    (share, lane): (&Share, &Arc<Lane>),
     id: i64,
     gathered: Gathered,
     outputs: Vec<OutputRow>,
@@ -287,7 +297,7 @@ fn complete(
     let mut copied = HashSet::new();
     for attachment in attachments {
         if copied.insert(attachment.sha256) {
-            match copy_attachment(shared, share, &attachment) {
+            match copy_attachment(shared, (share, lane), &attachment) {
                 Ok(file) => files.push(file),
                 Err(EngineError::Vault(damaged @ VaultError::Damaged { .. })) => {
                     return Err(RenderError::Batch { reason: damaged.to_string(), presence });
@@ -300,14 +310,18 @@ fn complete(
     for (position, file) in files.iter_mut().enumerate() {
         file.position = u32::try_from(position).unwrap_or(u32::MAX);
     }
-    share.sync_temporaries()?;
+    lane.step("syncing", || share.sync_temporaries())?;
     counts.files = files.len() as u64;
     counts.bytes = files.iter().map(|file| file.size).sum();
     Ok(RenderedBatch { id, counts, outputs: files, presence })
 }
 
-fn copy_attachment(shared: &Shared, share: &Share, attachment: &AttachmentRef) -> Result<OutputRow, EngineError> {
-    let mut file = Temporary::create(share, &attachment.name, Compression::None)?;
+fn copy_attachment(
+    shared: &Shared,
+    (share, lane): (&Share, &Arc<Lane>),
+    attachment: &AttachmentRef,
+) -> Result<OutputRow, EngineError> {
+    let mut file = LaneFile::create(lane, share, &attachment.name, Compression::None)?;
     shared.vault.copy_to(&attachment.sha256, &mut file)?;
     std::io::Write::flush(&mut file).at("write", share.dir())?;
     Ok(file.finish(OutputKind::Attachment, 0, 0)?)

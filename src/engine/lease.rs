@@ -1,0 +1,79 @@
+//! The right to work for one adapter, held by this process for its cutter and its writer together.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use super::EngineError;
+use crate::staging::{Lease, Staging, StagingError};
+
+/// How long a lease lasts without being renewed; another process takes over after that.
+const LEASE: Duration = Duration::from_secs(60);
+const LEASE_RENEWAL: Duration = Duration::from_secs(20);
+
+/// An adapter's lease, as far as this process holds it.
+pub(super) struct Tenure {
+    staging: Staging,
+    name: String,
+    holder: String,
+    held: Mutex<Option<(Lease, Instant)>>,
+}
+
+impl Tenure {
+    /// Of an adapter; nothing is taken yet. `holder` is the name of this home.
+    pub(super) fn new(staging: Staging, adapter: &str, holder: &str) -> Self {
+        Self { staging, name: format!("adapter:{adapter}"), holder: holder.to_owned(), held: Mutex::new(None) }
+    }
+
+    /// Takes the lease, or renews it when that is due. `None`: another process works for the adapter.
+    pub(super) async fn hold(&self) -> Result<Option<Lease>, EngineError> {
+        let mut held = self.held.lock().await;
+        if let Some((lease, renewed)) = &*held
+            && renewed.elapsed() < LEASE_RENEWAL
+        {
+            return Ok(Some(lease.clone()));
+        }
+        let lease = self.staging.lease(&self.name, &self.holder, LEASE).await?;
+        if lease.is_none() {
+            tracing::debug!(lease = self.name, "another process works for this adapter");
+        }
+        *held = lease.clone().map(|lease| (lease, Instant::now()));
+        Ok(lease)
+    }
+
+    /// As [`Tenure::hold`], where there is no waiting for another process.
+    pub(super) async fn insist(&self) -> Result<Lease, EngineError> {
+        self.hold().await?.ok_or_else(|| self.lost())
+    }
+
+    /// Renews the lease for as long as it is polled; returns only when it is lost.
+    pub(super) async fn keep(&self, lease: &Lease) -> EngineError {
+        loop {
+            tokio::time::sleep(LEASE_RENEWAL / 2).await;
+            match self.hold().await {
+                Ok(Some(renewed)) if renewed.token == lease.token => {}
+                Ok(_) => return self.lost(),
+                // Whether it is lost, the next write that carries its token will tell.
+                Err(error) => tracing::debug!(error = %error, "the lease could not be renewed"),
+            }
+        }
+    }
+
+    /// Forgets a lease that staging no longer honours.
+    pub(super) async fn forget(&self) {
+        *self.held.lock().await = None;
+    }
+
+    /// Gives the lease back.
+    pub(super) async fn release(&self) {
+        if let Some((lease, _)) = self.held.lock().await.take()
+            && let Err(error) = self.staging.release(&lease).await
+        {
+            tracing::debug!(error = %error, "the lease runs out by itself");
+        }
+    }
+
+    fn lost(&self) -> EngineError {
+        StagingError::LeaseLost { name: self.name.clone() }.into()
+    }
+}

@@ -1,0 +1,164 @@
+//! The way to an adapter's share: one operation at a time, and how long it has been under way.
+//!
+//! A network share may hang: an operation then does not return for hours and cannot be called off. So every
+//! operation runs on a blocking thread and under a gate that the thread itself holds; however often the task that
+//! asked for it is cancelled, one thread per share hangs, not one per attempt. What needs no share goes on.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::decide::Met;
+use super::error::EngineError;
+use crate::pickup::{Compression, PickupError, Share, Temporary};
+use crate::staging::{OutputKind, OutputRow};
+
+/// One adapter's access to its share.
+pub(super) struct Lane {
+    /// Where the share is.
+    dir: PathBuf,
+    gate: Arc<tokio::sync::Mutex<()>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    underway: Option<(&'static str, Instant)>,
+    writing: Met,
+    collecting: Met,
+}
+
+/// Which of an adapter's tasks tells what it met.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Side {
+    Writing,
+    Collecting,
+}
+
+/// What is known of a share at one moment.
+pub(super) struct Knowledge {
+    pub(super) writing: Met,
+    pub(super) collecting: Met,
+    /// The operation under way, and for how long.
+    pub(super) underway: Option<(String, Duration)>,
+}
+
+impl Lane {
+    pub(super) fn new(dir: PathBuf) -> Arc<Self> {
+        Arc::new(Self { dir, gate: Arc::default(), seen: Mutex::default() })
+    }
+
+    /// Runs an operation on a blocking thread, after the one that is under way.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        what: &'static str,
+        work: impl FnOnce() -> Result<T, PickupError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let gate = Arc::clone(&self.gate).lock_owned().await;
+        let lane = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let _gate = gate;
+            lane.timed(what, work)
+        });
+        Ok(done.await.map_err(|panic| EngineError::TaskPanicked { detail: panic.to_string() })??)
+    }
+
+    /// As [`Lane::run`], for code that is on a blocking thread already.
+    pub(super) fn step<T>(&self, what: &'static str, work: impl FnOnce() -> T) -> T {
+        let _gate = self.gate.blocking_lock();
+        self.timed(what, work)
+    }
+
+    fn timed<T>(&self, what: &'static str, work: impl FnOnce() -> T) -> T {
+        self.seen().underway = Some((what, Instant::now()));
+        let _end = Ended(self);
+        work()
+    }
+
+    /// Notes what one side met.
+    pub(super) fn note(&self, side: Side, met: Met) {
+        let mut seen = self.seen();
+        match side {
+            Side::Writing => seen.writing = met,
+            Side::Collecting => seen.collecting = met,
+        }
+    }
+
+    /// What is known now.
+    pub(super) fn knowledge(&self) -> Knowledge {
+        let seen = self.seen();
+        let underway = seen.underway.map(|(what, since)| (format!("{what} {}", self.dir.display()), since.elapsed()));
+        Knowledge { writing: seen.writing.clone(), collecting: seen.collecting.clone(), underway }
+    }
+
+    /// Whether no operation is under way.
+    pub(super) fn idle(&self) -> bool {
+        self.seen().underway.is_none()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // Plain values: a panic elsewhere leaves none of them half-changed.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes the end of an operation, even when it panics.
+struct Ended<'a>(&'a Lane);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.seen().underway = None;
+    }
+}
+
+/// A file being written beside the share, each of its operations by way of the lane. For blocking threads.
+pub(super) struct LaneFile {
+    lane: Arc<Lane>,
+    /// Always there, except while it is finished or dropped.
+    file: Option<Temporary>,
+}
+
+impl LaneFile {
+    pub(super) fn create(
+        lane: &Arc<Lane>,
+        share: &Share,
+        name: &str,
+        compression: Compression,
+    ) -> Result<Self, PickupError> {
+        let file = lane.step("creating a file in", || Temporary::create(share, name, compression))?;
+        Ok(Self { lane: Arc::clone(lane), file: Some(file) })
+    }
+
+    pub(super) fn finish(mut self, kind: OutputKind, position: u32, messages: u64) -> Result<OutputRow, PickupError> {
+        match self.file.take() {
+            Some(file) => self.lane.step("completing a file in", || file.finish(kind, position, messages)),
+            None => Err(PickupError::ReadBack { name: String::new() }),
+        }
+    }
+
+    fn write_by<T>(&mut self, write: impl FnOnce(&mut Temporary) -> io::Result<T>) -> io::Result<T> {
+        match &mut self.file {
+            Some(file) => self.lane.step("writing a file in", || write(file)),
+            None => Err(io::Error::other("the file is already complete")),
+        }
+    }
+}
+
+impl Write for LaneFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_by(|file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_by(Temporary::flush)
+    }
+}
+
+impl Drop for LaneFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            self.lane.step("removing a file from", || drop(file));
+        }
+    }
+}
