@@ -100,7 +100,8 @@ pub(super) struct Committer {
     stage: Arc<dyn StageEvents>,
     stats: Arc<IntakeStats>,
     shutdown: CancellationToken,
-    patience: Duration,
+    /// How long an unavailable staging is tried again; for ever when none.
+    patience: Option<Duration>,
 }
 
 impl Committer {
@@ -112,7 +113,13 @@ impl Committer {
         shutdown: CancellationToken,
         patience: Duration,
     ) -> Self {
-        Self { stage, stats, shutdown, patience }
+        Self { stage, stats, shutdown, patience: Some(patience) }
+    }
+
+    /// One that tries until it succeeds or `shutdown` is cancelled. The batch that could not be committed is the only
+    /// question to staging whose answer counts: a full disk still has room for a smaller one.
+    pub(super) fn tireless(stage: Arc<dyn StageEvents>, stats: Arc<IntakeStats>, shutdown: CancellationToken) -> Self {
+        Self { stage, stats, shutdown, patience: None }
     }
 
     /// Starts a commit. It fails with a retryable error only when patience has run out or
@@ -135,7 +142,7 @@ impl Committer {
             };
             self.stats.note_error(&error);
             let wait = backoff.after_failure();
-            if !error.retryable() || begun.elapsed() + wait > self.patience {
+            if !error.retryable() || self.patience.is_some_and(|patience| begun.elapsed() + wait > patience) {
                 return Err(error);
             }
             tracing::warn!(error = %error, retry_ms = wait.as_millis() as u64, "staging did not commit, trying again");
@@ -151,20 +158,6 @@ impl Committer {
             let detail = format!("no answer to a commit within {} s", COMMIT_TIME_MAX.as_secs());
             Err(StagingError::Unavailable { detail })
         })
-    }
-
-    /// Waits until staging gives a sign of life. Returns its error when that will never be.
-    pub(super) async fn until_available(&self) -> Result<(), StagingError> {
-        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_LONGEST);
-        loop {
-            match self.stage.ping().await {
-                Err(error) if error.retryable() => {
-                    self.stats.note_error(&error);
-                    sleep(backoff.after_failure()).await;
-                }
-                other => return other,
-            }
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -16,6 +17,7 @@ pub(super) struct Recorder {
     kept: Mutex<Kept>,
     away: AtomicBool,
     broken: AtomicBool,
+    hanging: AtomicBool,
     failures: AtomicU64,
 }
 
@@ -32,6 +34,11 @@ impl Recorder {
     /// While away, every call fails as if the database could not be reached.
     pub(super) fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// While hanging, no commit is answered.
+    pub(super) fn set_hanging(&self, hanging: bool) {
+        self.hanging.store(hanging, Ordering::SeqCst);
     }
 
     /// From now on every call fails as if retrying were no use.
@@ -77,6 +84,9 @@ impl StageEvents for Recorder {
 
     async fn stage(&self, batch: &Arrivals) -> Result<Staged> {
         tokio::task::yield_now().await;
+        while self.hanging.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         self.answer()?;
         let mut kept = self.kept.lock().unwrap();
         let mut staged = Staged::default();

@@ -11,10 +11,10 @@ use lapin::Connection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::commit::{COMMIT_BYTES_MAX, Committer, Limits};
+use super::commit::{COMMIT_BYTES_MAX, Committer, Committing, Limits, outcome};
 use super::{Decoder, IntakeError, IntakeStats, Result};
 use crate::config::{Amqp, Config};
-use crate::staging::StageEvents;
+use crate::staging::{StageEvents, StagingError};
 use crate::support::backoff::Backoff;
 
 mod connect;
@@ -48,7 +48,8 @@ const INFLOW_BYTES_MAX: u64 = 2 * COMMIT_BYTES_MAX as u64;
 /// How long things may take. Tests shorten them.
 #[derive(Debug, Clone, Copy)]
 struct Timing {
-    /// Without a commit for so long, the session is closed, far below the broker's acknowledgement timeout.
+    /// When a commit takes so long, by failing or by hanging, the session is closed: far below the time after which
+    /// a broker gives up waiting for acknowledgements.
     outage: Duration,
     /// Without a delivery for so long, the broker is asked for a sign of life.
     silence: Duration,
@@ -104,7 +105,7 @@ async fn run_timed(
     let intake = Intake {
         decoder: Decoder::new(config)?,
         limits: Limits::new(&config.intake),
-        committer: Committer::new(stage, stats.clone(), shutdown.clone(), timing.outage),
+        committer: Committer::tireless(stage, stats.clone(), shutdown.clone()),
         broker,
         stats,
         mode,
@@ -138,7 +139,7 @@ impl Intake {
             let trouble = match opened {
                 Ok((connection, session)) => {
                     ever_consumed = true;
-                    let (end, progress) = self.consume(connection, session, shutdown).await;
+                    let (end, progress, committing) = self.consume(connection, session, shutdown).await;
                     // A session that opens and breaks at once must not be opened again without a pause.
                     if progress {
                         backoff.reset();
@@ -147,9 +148,15 @@ impl Intake {
                     match end {
                         End::Finished => return Ok(()),
                         End::Fatal(error) => return Err(error.into()),
-                        End::Broken(error) => error,
-                        End::Outage(error) => {
-                            self.outlast(error, shutdown).await?;
+                        End::Broken(error) => {
+                            // A broker that breaks off because it waited too long would do so again, and count
+                            // each time how often it delivered.
+                            self.outlast(committing, shutdown).await?;
+                            error
+                        }
+                        End::Outage => {
+                            tracing::error!("staging is away, the session is closed until it is back");
+                            self.outlast(committing, shutdown).await?;
                             continue;
                         }
                     }
@@ -193,34 +200,48 @@ impl Intake {
         }
     }
 
-    /// Runs one session. Also tells whether it acknowledged anything.
+    /// Runs one session. Also tells whether it acknowledged anything, and which commit it leaves behind.
     async fn consume(
         &self,
         connection: Connection,
         mut session: Session<'_>,
         shutdown: &CancellationToken,
-    ) -> (End, bool) {
+    ) -> (End, bool, Option<Committing>) {
         self.stats.note_connected();
         tracing::info!(queue = %self.broker.settings().queue, "taking in");
         let end = session.run(shutdown).await;
-        let progress = session.has_acknowledged();
+        let (progress, committing) = (session.has_acknowledged(), session.leave());
         self.stats.note_disconnected();
         // A broken connection is only dropped: saying farewell to it would mean waiting for an answer.
         if !matches!(end, End::Broken(_)) {
             session.close(&connection).await;
         }
-        (end, progress)
+        (end, progress, committing)
     }
 
-    /// Staging is away for long: no session is held open meanwhile, so the broker waits for no acknowledgement.
-    async fn outlast(&self, error: crate::staging::StagingError, shutdown: &CancellationToken) -> Result<()> {
-        if self.mode == AmqpMode::Drained {
-            return Err(error.into());
-        }
-        tracing::error!(error = %error, "staging is away, the session is closed until it is back");
+    /// Waits for the commit that a session left behind. No session is open meanwhile, so the broker waits for no
+    /// acknowledgement and delivers nothing again, however long it takes. What is committed then comes once
+    /// more and is a duplicate.
+    async fn outlast(&self, committing: Option<Committing>, shutdown: &CancellationToken) -> Result<()> {
+        let Some(committing) = committing else { return Ok(()) };
+        let committed = async { outcome(committing.await) };
+        let patience = match self.mode {
+            AmqpMode::Daemon => Duration::MAX,
+            AmqpMode::Drained => self.timing.give_up,
+        };
         tokio::select! {
             () = shutdown.cancelled() => Ok(()),
-            back = self.committer.until_available() => back.map_err(IntakeError::from),
+            waited = tokio::time::timeout(patience, committed) => match waited {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => Err(self.away().into()),
+            }
         }
+    }
+
+    /// What is known of a staging that stays away.
+    fn away(&self) -> StagingError {
+        let seen = self.stats.last_error().map(|(_, error)| error);
+        StagingError::Unavailable { detail: seen.unwrap_or_else(|| "no answer to a commit".to_owned()) }
     }
 }

@@ -37,8 +37,8 @@ pub(super) enum End {
     Finished,
     /// The broker or the connection is gone; a new session may follow at once.
     Broken(IntakeError),
-    /// Staging is away for too long; a new session makes sense only when it is back.
-    Outage(StagingError),
+    /// A commit takes too long; a new session makes sense only when it is done.
+    Outage,
     /// Staging says that retrying never helps.
     Fatal(StagingError),
 }
@@ -63,6 +63,8 @@ pub(super) struct Session<'a> {
     /// What is owed for the deliveries in `gatherer`.
     owed: Option<Owed>,
     committing: Option<(Committing, Owed)>,
+    /// When the commit under way began.
+    committing_since: Instant,
     /// When the broker last gave a sign of life.
     heard: Instant,
     /// The highest delivery count seen, once it is worth a warning.
@@ -93,6 +95,7 @@ impl<'a> Session<'a> {
             gatherer: Gatherer::new(intake.limits),
             owed: None,
             committing: None,
+            committing_since: Instant::now(),
             heard: Instant::now(),
             delivered_often: DELIVERIES_WORTH_A_WARNING - 1,
             has_acknowledged: false,
@@ -127,6 +130,9 @@ impl<'a> Session<'a> {
             biased;
             () = shutdown.cancelled() => Err(self.finish().await),
             committed = commit_of(&mut self.committing) => self.acknowledge(committed).await,
+            () = sleep_until(self.committing_since + self.intake.timing.outage), if self.committing.is_some() => {
+                Err(End::Outage)
+            }
             delivery = self.consumer.next(), if may_receive => self.receive(delivery),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 self.commit();
@@ -182,13 +188,15 @@ impl<'a> Session<'a> {
     fn commit(&mut self) {
         if let Some(owed) = self.owed.take() {
             self.committing = Some((self.intake.committer.start(self.gatherer.take()), owed));
+            self.committing_since = Instant::now();
         }
     }
 
     async fn acknowledge(&mut self, (committed, owed): (Result<(), StagingError>, Owed)) -> Result<(), End> {
         match committed {
             Ok(()) => {}
-            Err(error) if error.retryable() => return Err(End::Outage(error)),
+            // It gives up only when told to stop.
+            Err(error) if error.retryable() => return Err(End::Finished),
             Err(error) => return Err(End::Fatal(error)),
         }
         let acked = tokio::select! {
@@ -220,6 +228,11 @@ impl<'a> Session<'a> {
             }
         }
         End::Broken(self.intake.broker.broken(otherwise))
+    }
+
+    /// The commit that is still under way when the session has ended. Nothing of it is acknowledged any more.
+    pub(super) fn leave(&mut self) -> Option<Committing> {
+        self.committing.take().map(|(committing, _)| committing)
     }
 
     /// Whether the session has got anything done.

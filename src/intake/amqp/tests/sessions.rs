@@ -91,6 +91,49 @@ async fn while_staging_is_away_the_session_is_closed_and_nothing_is_rejected() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_hangs_closes_the_session_as_well() {
+    let mut bench = Bench::new().await;
+    bench.timing.outage = Duration::from_millis(500);
+    let bench = Arc::new(bench);
+    let ids = bench.publish(0..200).await;
+    bench.stage.set_hanging(true);
+    let daemon = bench.daemon();
+    until(|| bench.stats.counts().epochs == 1 && !bench.stats.connected()).await;
+    bench.until_ready(200).await;
+    bench.stage.set_hanging(false);
+    until(|| bench.stage.len() == 200).await;
+    assert_eq!(bench.stage.ids(), ids);
+    assert_eq!(bench.stats.counts().epochs, 2);
+    bench.shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    assert_eq!(bench.ready(&bench.settings.queue).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_breaks_while_staging_is_away_is_not_opened_again_in_vain() {
+    let mut bench = Bench::new().await;
+    let ids = bench.publish(0..200).await;
+    let proxy = Proxy::to(&bench.settings.url).await;
+    bench.settings.url = proxy.url();
+    let bench = Arc::new(bench);
+    bench.stage.set_away(true);
+    let daemon = bench.daemon();
+    until(|| bench.stage.failures() > 0).await;
+    // As a broker does that waited too long for an acknowledgement.
+    proxy.cut();
+    until(|| !bench.stats.connected()).await;
+    let failures = bench.stage.failures();
+    until(|| bench.stage.failures() >= failures + 3).await;
+    assert_eq!(bench.stats.counts().epochs, 1, "each session would count up the deliveries");
+    bench.stage.set_away(false);
+    until(|| bench.stage.len() == 200).await;
+    assert_eq!(bench.stage.ids(), ids);
+    bench.shutdown.cancel();
+    daemon.await.unwrap().unwrap();
+    assert_eq!(bench.ready(&bench.settings.queue).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_trouble_of_staging_keeps_the_session() {
     let bench = Arc::new(Bench::new().await);
     bench.publish(0..20).await;
