@@ -17,13 +17,16 @@ use super::cutter::Cutter;
 use super::decide::{self, After, Job, Met, Pace, Work};
 use super::error::describe;
 use super::lease::Tenure;
-use super::render::{RenderError, render};
+use super::render::{RenderError, discard, render};
 use super::share::{Lane, Side};
 use super::{EngineError, Shared, TROUBLE_RETRY};
 use crate::config::Adapter;
 use crate::model::Ticks;
 use crate::pickup::Share;
-use crate::staging::{BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, Lease, RenderedBatch};
+use crate::staging::{
+    BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, Lease, RenderedBatch, StagingError,
+    Workplace,
+};
 use crate::support::backoff::Backoff;
 use crate::transform::{self, ResolveError, TransformSpec, Transformer};
 
@@ -56,10 +59,11 @@ pub struct AdapterPass {
 
 impl AdapterShared {
     pub(super) fn new(shared: &Arc<Shared>, adapter: &Adapter) -> Arc<Self> {
+        let (staging, lasting) = (Arc::clone(&shared.staging), shared.config.staging.lease.get());
         Arc::new(Self {
             shared: Arc::clone(shared),
             adapter: adapter.clone(),
-            tenure: Tenure::new(Arc::clone(&shared.staging), &adapter.name, shared.lock.instance()),
+            tenure: Tenure::new(staging, &adapter.name, shared.lock.instance(), lasting),
             lane: Lane::new(shared.config.pickup_dir(adapter)),
             cut: Notify::new(),
         })
@@ -78,7 +82,7 @@ impl AdapterShared {
 
     /// Gives the lease back, unless an operation on the share is still under way: what it does there, it may do
     /// only as long as nobody else works for the adapter.
-    async fn finish(&self) {
+    pub(super) async fn finish(&self) {
         if self.lane.idle() {
             self.tenure.release().await;
         }
@@ -93,7 +97,7 @@ pub(super) async fn run(desk: Arc<AdapterShared>, stop: CancellationToken) -> Re
     Ok(())
 }
 
-/// Cuts one batch at once, and renders and publishes all that wait.
+/// Cuts one batch at once, and renders and publishes all that wait. The lease is kept.
 pub(super) async fn once(desk: &Arc<AdapterShared>) -> (AdapterPass, Result<(), EngineError>) {
     let mut writer = AdapterWriter::new(Arc::clone(desk));
     let cut = Cutter::new(Arc::clone(desk)).turn(Pace::AtOnce).await;
@@ -101,13 +105,13 @@ pub(super) async fn once(desk: &Arc<AdapterShared>) -> (AdapterPass, Result<(), 
         Ok(()) => writer.turn(Pace::AtOnce).await,
         Err(error) => Err(error),
     };
-    desk.finish().await;
     (writer.pass, outcome)
 }
 
 struct AdapterWriter {
     desk: Arc<AdapterShared>,
-    share: Option<Share>,
+    /// The share, and the token of the lease under which it was opened.
+    share: Option<(Share, i64)>,
     transformer: Option<Arc<Transformer>>,
     /// Batches that met an error of their own, and when.
     resting: HashMap<BatchId, Instant>,
@@ -218,7 +222,13 @@ impl AdapterWriter {
 
     /// Records that nothing was committed in a batch's interval.
     async fn close(&self, id: BatchId, lease: &Lease) -> Result<(), EngineError> {
-        let empty = RenderedBatch { id, counts: BatchCounts::default(), outputs: Vec::new(), presence: Vec::new() };
+        let empty = RenderedBatch {
+            id,
+            counts: BatchCounts::default(),
+            outputs: Vec::new(),
+            presence: Vec::new(),
+            workplace: Workplace::default(),
+        };
         Ok(self.desk.shared.staging.finish_render(lease, &empty).await?)
     }
 
@@ -239,20 +249,23 @@ impl AdapterWriter {
     async fn render_and_publish(&mut self, batch: BatchRow, lease: &Lease) -> Result<(), EngineError> {
         let desk = Arc::clone(&self.desk);
         let id = batch.id;
-        let share = self.share().await?;
-        let to = (&share, &desk.lane);
+        let share = self.share(lease).await?;
+        let to = (&share, &desk.lane, lease);
         let rendered = match self.transformer().await {
             Ok(transformer) => render(&desk.shared, &desk.adapter, &batch, to, transformer).await,
             // The batches after this one still need its presence; assembly without a transform gives it.
             Err(error) => match render(&desk.shared, &self.untransformed(), &batch, to, None).await {
-                Ok(assembled) => Err(RenderError::Batch { reason: describe(&*error), presence: assembled.presence }),
+                Ok(assembled) => {
+                    discard(&share, &desk.lane, assembled.workplace).await;
+                    Err(RenderError::Batch { reason: describe(&*error), presence: assembled.presence })
+                }
                 Err(other) => Err(other),
             },
         };
         match rendered {
             Ok(rendered) => {
                 let empty = rendered.outputs.is_empty();
-                desk.shared.staging.finish_render(lease, &rendered).await?;
+                self.record(&share, lease, &rendered).await?;
                 desk.shared.staging.close_alert("batch-failed", &format!("batch {id}"), Ticks::now()).await?;
                 if empty { Ok(()) } else { self.publish(id, lease).await }
             }
@@ -261,13 +274,34 @@ impl AdapterWriter {
         }
     }
 
+    /// Records a rendering. One that is refused for certain is deleted; while it is not known whether it was
+    /// recorded, as after a lost connection, its files must stay.
+    async fn record(&self, share: &Share, lease: &Lease, rendered: &RenderedBatch) -> Result<(), EngineError> {
+        let recorded = self.desk.shared.staging.finish_render(lease, rendered).await;
+        if let Err(StagingError::LeaseLost { .. } | StagingError::Refused { .. }) = &recorded {
+            discard(share, &self.desk.lane, rendered.workplace.clone()).await;
+        }
+        Ok(recorded?)
+    }
+
     async fn publish(&mut self, id: i64, lease: &Lease) -> Result<(), EngineError> {
-        let share = self.share().await?;
+        let share = self.share(lease).await?;
         let staging = &self.desk.shared.staging;
+        // As recorded, not as rendered: the two differ when a recording arrived although it seemed to have failed.
+        let gone = || StagingError::Refused { detail: format!("there is no batch {id}") };
+        let workplace = staging.batch(id).await?.ok_or_else(gone)?.workplace;
         let outputs = staging.outputs(id).await?;
-        self.desk.lane.run("publishing to", move || share.publish(&outputs)).await?;
+        let (there, from) = (share.clone(), workplace.clone());
+        let done = self.desk.lane.run("publishing to", move || there.publish(&from, &outputs)).await;
+        if let Err(error) = done {
+            // Whoever took the lease over has published the batch, perhaps, and removed its workplace: that is no
+            // trouble with the share.
+            self.desk.tenure.confirm(lease).await?;
+            return Err(error);
+        }
         let published = BatchStep::Published { at: Ticks::now() };
         let batch = staging.advance(By::Worker(lease), id, &[BatchState::Rendered], &published).await?;
+        discard(&share, &self.desk.lane, workplace).await;
         if self.resting.remove(&id).is_some() {
             staging.close_alert("batch-blocked", &format!("batch {id}"), Ticks::now()).await?;
         }
@@ -299,8 +333,6 @@ impl AdapterWriter {
     ) -> Result<(), EngineError> {
         self.transformer = None;
         self.pass.failed += 1;
-        let share = self.share().await?;
-        self.clear_temporaries(&share).await?;
         let now = Ticks::now();
         let (staging, name) = (&self.desk.shared.staging, &self.desk.adapter.name);
         tracing::error!(adapter = name, batch = batch.id, reason, "the batch could not be rendered");
@@ -311,27 +343,28 @@ impl AdapterWriter {
         Ok(staging.raise_alert("batch-failed", &format!("batch {}", batch.id), &detail, now).await?)
     }
 
-    /// The adapter's share, opened once.
-    async fn share(&mut self) -> Result<Share, EngineError> {
-        if let Some(share) = &self.share {
+    /// The adapter's share, opened once under each lease.
+    async fn share(&mut self, lease: &Lease) -> Result<Share, EngineError> {
+        if let Some((share, token)) = &self.share
+            && *token == lease.token
+        {
             return Ok(share.clone());
         }
         let desk = &self.desk;
         let marker = decide::marker(!desk.batches(&decide::ON_SHARE).await?.is_empty());
         let (dir, name) = (desk.shared.config.pickup_dir(&desk.adapter), desk.adapter.name.clone());
         let share = desk.lane.run("opening", move || Share::open(&dir, &name, marker)).await?;
-        self.clear_temporaries(&share).await?;
-        Ok(self.share.insert(share).clone())
+        self.clear_workplaces(&share, lease).await?;
+        Ok(self.share.insert((share, lease.token)).0.clone())
     }
 
-    /// Deletes what renderings that came to nothing left behind.
-    async fn clear_temporaries(&self, share: &Share) -> Result<(), EngineError> {
-        let mut kept = Vec::new();
-        for batch in self.desk.batches(&[BatchState::Rendered]).await? {
-            kept.extend(self.desk.shared.staging.outputs(batch.id).await?);
-        }
-        let share = share.clone();
-        self.desk.lane.run("clearing temporary files from", move || share.clear_temporaries(&kept)).await
+    /// Deletes what renderings that came to nothing left behind. What is recorded is asked only now that the
+    /// lease is held: nothing more can be recorded under an older one.
+    async fn clear_workplaces(&self, share: &Share, lease: &Lease) -> Result<(), EngineError> {
+        let recorded: Vec<Workplace> =
+            self.desk.batches(&[BatchState::Rendered]).await?.into_iter().map(|batch| batch.workplace).collect();
+        let (share, token) = (share.clone(), lease.token);
+        self.desk.lane.run("clearing workplaces in", move || share.clear_workplaces(token, &recorded)).await
     }
 
     /// The adapter's transform, loaded once; `None` when it needs none.

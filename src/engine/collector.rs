@@ -13,8 +13,8 @@ use super::share::Side;
 use super::{AdapterShared, EngineError};
 use crate::config::CollectedWhen;
 use crate::model::Ticks;
-use crate::pickup::{self, Marker, PickupError, Seen, Share};
-use crate::staging::{BatchId, BatchRow, BatchState, BatchStep, By, OutputRow, StagingError};
+use crate::pickup::{self, Marker, PickupError, Purge, Seen, Share};
+use crate::staging::{BatchId, BatchRow, BatchState, BatchStep, By, Lease, OutputRow, StagingError};
 use crate::support::step::{Step, reached};
 
 /// How often the share is listed. Its notifications are not used: network shares send none.
@@ -74,7 +74,14 @@ impl Collector {
             return Ok(false);
         }
         let open = self.opening();
-        let sighting = desk.lane.run("listing", move || pickup::look(&open()?)).await?;
+        let rendered_in: Vec<_> = batches.iter().map(|batch| batch.workplace.clone()).collect();
+        let look = move || {
+            let share = open()?;
+            // What is missing on another share says nothing.
+            rendered_in.iter().try_for_each(|workplace| share.owns(workplace))?;
+            pickup::look(&share)
+        };
+        let sighting = desk.lane.run("listing", look).await?;
         let now = Ticks::now();
         for batch in batches {
             let mut outputs = match known.remove(&batch.id) {
@@ -136,20 +143,26 @@ impl Collector {
     }
 
     /// Purges the files of collected batches whose time has come. Tells whether there were any.
+    ///
+    /// Looking needs no lease, since what is missing on the share was taken, whoever sees it and however late.
+    /// Deleting does, for the sake of the certificates: two processes that deleted the same files at once would
+    /// each hold those of the other for taken by the archive.
     async fn purge(&self) -> Result<bool, EngineError> {
         let now = Ticks::now();
         let keep = self.desk.adapter.keep_after_collection;
         let mut any = false;
+        // Before the batches are read: what another holder has purged since is none of them then.
+        let Some(lease) = self.desk.tenure.hold().await? else { return Ok(false) };
         for batch in self.desk.batches(&[BatchState::Collected]).await? {
             if decide::purge_is_due(&batch, keep, now) {
-                self.purge_batch(batch, now).await?;
+                self.purge_batch(batch, &lease, now).await?;
                 any = true;
             }
         }
         Ok(any)
     }
 
-    async fn purge_batch(&self, batch: BatchRow, now: Ticks) -> Result<(), EngineError> {
+    async fn purge_batch(&self, batch: BatchRow, lease: &Lease, now: Ticks) -> Result<(), EngineError> {
         let desk = &self.desk;
         let staging = &desk.shared.staging;
         let id = batch.id;
@@ -161,20 +174,30 @@ impl Collector {
         );
         let certificates = desk.shared.config.evidence_dir().join("purge");
         let open = self.opening();
-        let done = desk
-            .lane
-            .run("purging from", move || pickup::purge_batch(&open()?, &batch, &outputs, &rule, now, &certificates))
-            .await;
+        let prepare = move || {
+            let share = open()?;
+            Purge::prepare(&share, &batch, &outputs, &rule, now).map(|purge| (share, purge))
+        };
+        let done = match desk.lane.run("reading back from", prepare).await {
+            Ok((share, purge)) => {
+                // Had somebody taken the lease over, some of it might have been deleted before it was looked at.
+                desk.tenure.confirm(lease).await?;
+                desk.lane.run("purging from", move || purge.carry_out(&share, &certificates)).await
+            }
+            Err(error) => Err(error),
+        };
         match done {
-            Ok(_) => {
-                staging.advance(By::Collector, id, &[BatchState::Collected], &BatchStep::Purged { at: now }).await?;
+            Ok(()) => {
+                staging
+                    .advance(By::Worker(lease), id, &[BatchState::Collected], &BatchStep::Purged { at: now })
+                    .await?;
                 staging.close_alert("changed-on-share", &format!("batch {id}"), now).await?;
                 tracing::info!(adapter = desk.adapter.name, batch = id, "purged");
                 desk.shared.batch_purged.store(true, Ordering::Relaxed);
                 Ok(())
             }
             // About this batch alone; the others are purged all the same.
-            Err(EngineError::Pickup(error @ PickupError::Changed { .. })) => {
+            Err(EngineError::Pickup(error @ (PickupError::Changed { .. } | PickupError::Reappeared { .. }))) => {
                 let detail = describe(&error);
                 tracing::warn!(batch = id, detail, "alert");
                 Ok(staging.raise_alert("changed-on-share", &format!("batch {id}"), &detail, now).await?)

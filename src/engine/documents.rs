@@ -4,15 +4,14 @@
 //! file; with one, a document is held whole, because a stylesheet sees it whole.
 
 use std::io::Write as _;
-use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
 use super::EngineError;
-use super::share::{Lane, LaneFile};
+use super::share::{LaneDraft, LaneFile};
 use crate::assemble::{CanonicalWriter, RenderedConversation};
 use crate::config::{Adapter, Dialect};
-use crate::pickup::{BatchNames, Compression, Extension, PickupError, Share};
+use crate::pickup::{BatchNames, Compression, Extension, PickupError};
 use crate::staging::{OutputKind, OutputRow};
 use crate::support::durable::WithPath as _;
 use crate::support::step::{Step, reached};
@@ -29,8 +28,7 @@ pub(super) enum DocumentError {
 /// The outputs of one batch, being written.
 pub(super) struct Documents<'a> {
     adapter: &'a Adapter,
-    share: &'a Share,
-    lane: &'a Arc<Lane>,
+    draft: &'a LaneDraft,
     names: &'a BatchNames,
     transformer: Option<&'a Transformer>,
     handle: Handle,
@@ -54,13 +52,12 @@ enum Sink {
 impl<'a> Documents<'a> {
     pub(super) fn new(
         adapter: &'a Adapter,
-        share: &'a Share,
-        lane: &'a Arc<Lane>,
+        draft: &'a LaneDraft,
         names: &'a BatchNames,
         transformer: Option<&'a Transformer>,
         handle: Handle,
     ) -> Self {
-        Self { adapter, share, lane, names, transformer, handle, open: None, rooms: 0, finished: Vec::new() }
+        Self { adapter, draft, names, transformer, handle, open: None, rooms: 0, finished: Vec::new() }
     }
 
     /// Adds a conversation to the document it belongs to.
@@ -76,7 +73,7 @@ impl<'a> Documents<'a> {
             Sink::File(writer) => writer.conversation(xml),
             Sink::Memory(writer) => writer.conversation(xml),
         }
-        .at("write", self.share.dir())
+        .at("write", self.draft.dir())
         .map_err(pickup)?;
         open.messages += conversation.counts.messages;
         if self.adapter.one_room_per_file {
@@ -102,7 +99,7 @@ impl<'a> Documents<'a> {
         } else {
             CanonicalWriter::begin(self.create(&name)?, dialect).map(Sink::File)
         };
-        let sink = sink.at("write", self.share.dir()).map_err(pickup)?;
+        let sink = sink.at("write", self.draft.dir()).map_err(pickup)?;
         Ok(Open { sink, name, messages: 0 })
     }
 
@@ -123,17 +120,17 @@ impl<'a> Documents<'a> {
 
     fn create(&self, name: &str) -> Result<LaneFile, DocumentError> {
         let compression = if self.adapter.compress { Compression::Zstd } else { Compression::None };
-        LaneFile::create(self.lane, self.share, name, compression).map_err(pickup)
+        self.draft.create(name, compression).map_err(pickup)
     }
 
     fn finish_document(&mut self, open: Open) -> Result<(), DocumentError> {
         let file = match open.sink {
-            Sink::File(writer) => writer.finish().at("write", self.share.dir()).map_err(pickup)?,
+            Sink::File(writer) => writer.finish().at("write", self.draft.dir()).map_err(pickup)?,
             Sink::Memory(writer) => {
-                let document = writer.finish().at("write", self.share.dir()).map_err(pickup)?;
+                let document = writer.finish().at("write", self.draft.dir()).map_err(pickup)?;
                 let bytes = self.transformed(document).map_err(DocumentError::Transform)?;
                 let mut file = self.create(&open.name)?;
-                file.write_all(&bytes).at("write", self.share.dir()).map_err(pickup)?;
+                file.write_all(&bytes).at("write", self.draft.dir()).map_err(pickup)?;
                 file
             }
         };

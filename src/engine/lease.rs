@@ -7,33 +7,35 @@ use tokio::sync::Mutex;
 use super::EngineError;
 use crate::staging::{Lease, Staging, StagingError};
 
-/// How long a lease lasts without being renewed; another process takes over after that.
-const LEASE: Duration = Duration::from_secs(60);
-const LEASE_RENEWAL: Duration = Duration::from_secs(20);
+/// A lease is renewed when this part of it has passed.
+const RENEWAL_PART: u32 = 3;
 
 /// An adapter's lease, as far as this process holds it.
 pub(super) struct Tenure {
     staging: Staging,
     name: String,
     holder: String,
+    /// How long it lasts without being renewed; another process takes over after that.
+    lasting: Duration,
     held: Mutex<Option<(Lease, Instant)>>,
 }
 
 impl Tenure {
     /// Of an adapter; nothing is taken yet. `holder` is the name of this home.
-    pub(super) fn new(staging: Staging, adapter: &str, holder: &str) -> Self {
-        Self { staging, name: format!("adapter:{adapter}"), holder: holder.to_owned(), held: Mutex::new(None) }
+    pub(super) fn new(staging: Staging, adapter: &str, holder: &str, lasting: Duration) -> Self {
+        let (name, holder) = (format!("adapter:{adapter}"), holder.to_owned());
+        Self { staging, name, holder, lasting, held: Mutex::new(None) }
     }
 
     /// Takes the lease, or renews it when that is due. `None`: another process works for the adapter.
     pub(super) async fn hold(&self) -> Result<Option<Lease>, EngineError> {
         let mut held = self.held.lock().await;
         if let Some((lease, renewed)) = &*held
-            && renewed.elapsed() < LEASE_RENEWAL
+            && renewed.elapsed() < self.lasting / RENEWAL_PART
         {
             return Ok(Some(lease.clone()));
         }
-        let lease = self.staging.lease(&self.name, &self.holder, LEASE).await?;
+        let lease = self.staging.lease(&self.name, &self.holder, self.lasting).await?;
         if lease.is_none() {
             tracing::debug!(lease = self.name, "another process works for this adapter");
         }
@@ -46,10 +48,22 @@ impl Tenure {
         self.hold().await?.ok_or_else(|| self.lost())
     }
 
+    /// Asks staging whether a lease is still held: nobody else has had it in between, then, however long this
+    /// process was paused.
+    pub(super) async fn confirm(&self, lease: &Lease) -> Result<(), EngineError> {
+        match self.staging.lease(&self.name, &self.holder, self.lasting).await? {
+            Some(renewed) if renewed.token == lease.token => Ok(()),
+            _ => {
+                self.forget().await;
+                Err(self.lost())
+            }
+        }
+    }
+
     /// Renews the lease for as long as it is polled; returns only when it is lost.
     pub(super) async fn keep(&self, lease: &Lease) -> EngineError {
         loop {
-            tokio::time::sleep(LEASE_RENEWAL / 2).await;
+            tokio::time::sleep(self.lasting / RENEWAL_PART / 2).await;
             match self.hold().await {
                 Ok(Some(renewed)) if renewed.token == lease.token => {}
                 Ok(_) => return self.lost(),

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ use crate::intake::IntakeStats;
 use crate::intake::amqp::{self, AmqpMode};
 use crate::intake::spool::{self, SpoolMode};
 use crate::staging::{self, Staging};
-use crate::vault::Vault;
+use crate::vault::{Vault, VaultGate, VaultUse};
 use adapter::AdapterShared;
 use collector::Collector;
 use error::describe;
@@ -40,19 +40,43 @@ pub use error::EngineError;
 
 /// Waits between attempts when staging or a share is away.
 const TROUBLE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How soon a vault in which another process works is asked for again.
+const VAULT_RETRY: Duration = Duration::from_millis(50);
 
 /// What every task of one Chancery shares.
 struct Shared {
     config: Config,
     staging: Staging,
     vault: Vault,
-    /// Held while captured files are put into the vault and recorded, and while unreferenced ones are
-    /// swept: a content must not be swept between its being found there and being recorded.
+    /// The part of [`Shared::files_gate`] that is within this process.
     files_gate: Mutex<()>,
     /// Set when a batch was purged: staging may have events to purge.
     batch_purged: AtomicBool,
     /// Held for as long as the process works; its name holds the leases.
     lock: InstanceLock,
+}
+
+impl Shared {
+    /// Keeps capturing and sweeping files apart, in this process and among all that share the vault.
+    async fn files_gate(&self, purpose: VaultUse) -> Result<FilesGate<'_>, EngineError> {
+        let within = self.files_gate.lock().await;
+        let mut told = false;
+        loop {
+            if let Some(among) = self.vault.try_gate(purpose)? {
+                return Ok(FilesGate { _within: within, _among: among });
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::debug!("another process works in the vault");
+            }
+            tokio::time::sleep(VAULT_RETRY).await;
+        }
+    }
+}
+
+/// Held while captured files are put into the vault and recorded, and while unreferenced ones are swept.
+struct FilesGate<'a> {
+    _within: MutexGuard<'a, ()>,
+    _among: VaultGate,
 }
 
 /// A Chancery that is ready to work.
@@ -189,6 +213,7 @@ impl Engine {
                 looked = collector.turn() => looked?,
             }
             watch::share_alert(&desk).tell(watch::share_verdict(&desk)).await;
+            desk.finish().await;
         }
         tokio::select! {
             () = self.stop.cancelled() => {}

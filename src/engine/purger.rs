@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::describe;
 use super::{EngineError, Shared, decide};
+use crate::vault::VaultUse;
 
 /// How often it is asked whether there is something to purge.
 const TICK: Duration = Duration::from_secs(1);
@@ -38,7 +39,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
 /// Purges once.
 pub(super) async fn purge(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let names: Vec<String> = shared.config.adapter.iter().map(|adapter| adapter.name.clone()).collect();
-    let _gate = shared.files_gate.lock().await;
+    let _gate = shared.files_gate(VaultUse::Sweep).await?;
     let purged = shared.staging.purge_events(&names).await?;
     let (vault, files) = (Arc::clone(shared), purged.unreferenced.len());
     tokio::task::spawn_blocking(move || vault.vault.sweep(&purged.unreferenced))

@@ -11,18 +11,19 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::documents::{DocumentError, Documents};
-use super::share::{Lane, LaneFile};
+use super::share::{Lane, LaneDraft};
 use super::{EngineError, Shared};
 use crate::assemble::{AssembleError, Assembler, AttachmentRef, BatchContext, CapturedFile, RenderedConversation};
 use crate::config::Adapter;
 use crate::model::Event;
 use crate::pickup::{BatchNames, Compression, Share};
 use crate::staging::{
-    BatchCounts, BatchRow, Capture, CaptureRow, OutputKind, OutputRow, RenderedBatch, RoomNo, Seq, StagedEvent,
+    BatchCounts, BatchRow, Capture, CaptureRow, Lease, OutputKind, OutputRow, RenderedBatch, RoomNo, Seq, StagedEvent,
+    Workplace,
 };
 use crate::support::durable::WithPath as _;
 use crate::transform::Transformer;
-use crate::vault::{self, FileSource, VaultError};
+use crate::vault::{self, FileSource, VaultError, VaultUse};
 
 /// Events in one message to the blocking thread.
 const CHUNK_EVENTS: usize = 256;
@@ -76,7 +77,7 @@ pub(super) async fn render(
     shared: &Arc<Shared>,
     adapter: &Adapter,
     batch: &BatchRow,
-    (share, lane): (&Share, &Arc<Lane>),
+    (share, lane, lease): (&Share, &Arc<Lane>, &Lease),
     transformer: Option<Arc<Transformer>>,
 ) -> Result<RenderedBatch, RenderError> {
     capture_files(shared, batch).await?;
@@ -86,22 +87,36 @@ pub(super) async fn render(
     let (feed, fed) = mpsc::channel(CHUNKS_WAITING);
     let assembling = {
         let (shared, adapter, share, id) = (Arc::clone(shared), adapter.clone(), share.clone(), batch.id);
-        let lane = Arc::clone(lane);
-        let handle = Handle::current();
+        let (lane, token, handle) = (Arc::clone(lane), lease.token, Handle::current());
         tokio::task::spawn_blocking(move || {
-            let documents = Documents::new(&adapter, &share, &lane, &names, transformer.as_deref(), handle);
+            let draft = LaneDraft::begin(&lane, &share, token)?;
+            let documents = Documents::new(&adapter, &draft, &names, transformer.as_deref(), handle);
             let (gathered, outputs) = assemble(Assembler::new(context), fed, &captures, documents)?;
-            complete(&shared, (&share, &lane), id, gathered, outputs)
+            complete(&shared, draft, id, gathered, outputs)
         })
     };
     let read = read(shared, &adapter.name, batch, feed).await;
     let assembled = assembling.await;
     // When reading broke off, what was assembled from the part that came is worth nothing.
-    read?;
+    if let Err(error) = read {
+        if let Ok(Ok(part)) = assembled {
+            discard(share, lane, part.workplace).await;
+        }
+        return Err(error.into());
+    }
     match assembled {
         Ok(assembled) => assembled,
         Err(error) if error.is_panic() => Err(RenderError::Batch { reason: PANICKED.to_owned(), presence: Vec::new() }),
         Err(error) => Err(EngineError::TaskPanicked { detail: error.to_string() }.into()),
+    }
+}
+
+/// Deletes the workplace of a rendering that is published, or that never will be.
+pub(super) async fn discard(share: &Share, lane: &Arc<Lane>, workplace: Workplace) {
+    let share = share.clone();
+    if let Err(error) = lane.run("removing a workplace from", move || share.discard(&workplace)).await {
+        // Whoever takes the lease next clears it.
+        tracing::debug!(error = %error, "a workplace is left behind");
     }
 }
 
@@ -110,7 +125,7 @@ pub(super) async fn render(
 async fn capture_files(shared: &Arc<Shared>, batch: &BatchRow) -> Result<(), EngineError> {
     let source = FileSource { root: shared.config.files.root.clone() };
     loop {
-        let _gate = shared.files_gate.lock().await;
+        let _gate = shared.files_gate(VaultUse::Capture).await?;
         let events = shared.staging.uncaptured(batch.range, CAPTURE_EVENTS).await?;
         if events.is_empty() {
             return Ok(());
@@ -287,7 +302,7 @@ fn damaged(error: AssembleError) -> RenderError {
 /// Adds the attachments, in front, and makes all temporary names durable.
 fn complete(
     shared: &Shared,
-    (share, lane): (&Share, &Arc<Lane>),
+    draft: LaneDraft,
     id: i64,
     gathered: Gathered,
     outputs: Vec<OutputRow>,
@@ -297,7 +312,7 @@ fn complete(
     let mut copied = HashSet::new();
     for attachment in attachments {
         if copied.insert(attachment.sha256) {
-            match copy_attachment(shared, (share, lane), &attachment) {
+            match copy_attachment(shared, &draft, &attachment) {
                 Ok(file) => files.push(file),
                 Err(EngineError::Vault(damaged @ VaultError::Damaged { .. })) => {
                     return Err(RenderError::Batch { reason: damaged.to_string(), presence });
@@ -310,19 +325,16 @@ fn complete(
     for (position, file) in files.iter_mut().enumerate() {
         file.position = u32::try_from(position).unwrap_or(u32::MAX);
     }
-    lane.step("syncing", || share.sync_temporaries())?;
+    // Without files there is nothing to leave behind.
+    let workplace = if files.is_empty() { Workplace::default() } else { draft.keep()? };
     counts.files = files.len() as u64;
     counts.bytes = files.iter().map(|file| file.size).sum();
-    Ok(RenderedBatch { id, counts, outputs: files, presence })
+    Ok(RenderedBatch { id, counts, outputs: files, presence, workplace })
 }
 
-fn copy_attachment(
-    shared: &Shared,
-    (share, lane): (&Share, &Arc<Lane>),
-    attachment: &AttachmentRef,
-) -> Result<OutputRow, EngineError> {
-    let mut file = LaneFile::create(lane, share, &attachment.name, Compression::None)?;
+fn copy_attachment(shared: &Shared, draft: &LaneDraft, attachment: &AttachmentRef) -> Result<OutputRow, EngineError> {
+    let mut file = draft.create(&attachment.name, Compression::None)?;
     shared.vault.copy_to(&attachment.sha256, &mut file)?;
-    std::io::Write::flush(&mut file).at("write", share.dir())?;
+    std::io::Write::flush(&mut file).at("write", draft.dir())?;
     Ok(file.finish(OutputKind::Attachment, 0, 0)?)
 }

@@ -5,14 +5,14 @@
 //! asked for it is cancelled, one thread per share hangs, not one per attempt. What needs no share goes on.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::decide::Met;
 use super::error::EngineError;
-use crate::pickup::{Compression, PickupError, Share, Temporary};
-use crate::staging::{OutputKind, OutputRow};
+use crate::pickup::{Compression, Draft, PickupError, Share, Temporary};
+use crate::staging::{OutputKind, OutputRow, Workplace};
 
 /// One adapter's access to its share.
 pub(super) struct Lane {
@@ -112,6 +112,47 @@ impl Drop for Ended<'_> {
     }
 }
 
+/// A rendering being written beside the share, each of its operations by way of the lane. For blocking threads.
+pub(super) struct LaneDraft {
+    lane: Arc<Lane>,
+    dir: PathBuf,
+    /// Always there, except while it is kept or dropped.
+    draft: Option<Draft>,
+}
+
+impl LaneDraft {
+    pub(super) fn begin(lane: &Arc<Lane>, share: &Share, token: i64) -> Result<Self, PickupError> {
+        let draft = lane.step("making a workplace in", || Draft::begin(share, token))?;
+        Ok(Self { lane: Arc::clone(lane), dir: share.dir().to_owned(), draft: Some(draft) })
+    }
+
+    /// The share, for errors.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn create(&self, name: &str, compression: Compression) -> Result<LaneFile, PickupError> {
+        let Some(draft) = &self.draft else { return Err(PickupError::ReadBack { name: name.to_owned() }) };
+        let file = self.lane.step("creating a file in", || Temporary::create(draft, name, compression))?;
+        Ok(LaneFile { lane: Arc::clone(&self.lane), file: Some(file) })
+    }
+
+    pub(super) fn keep(mut self) -> Result<Workplace, PickupError> {
+        match self.draft.take() {
+            Some(draft) => self.lane.step("syncing", || draft.keep()),
+            None => Ok(Workplace::default()),
+        }
+    }
+}
+
+impl Drop for LaneDraft {
+    fn drop(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            self.lane.step("removing a workplace from", || drop(draft));
+        }
+    }
+}
+
 /// A file being written beside the share, each of its operations by way of the lane. For blocking threads.
 pub(super) struct LaneFile {
     lane: Arc<Lane>,
@@ -120,16 +161,6 @@ pub(super) struct LaneFile {
 }
 
 impl LaneFile {
-    pub(super) fn create(
-        lane: &Arc<Lane>,
-        share: &Share,
-        name: &str,
-        compression: Compression,
-    ) -> Result<Self, PickupError> {
-        let file = lane.step("creating a file in", || Temporary::create(share, name, compression))?;
-        Ok(Self { lane: Arc::clone(lane), file: Some(file) })
-    }
-
     pub(super) fn finish(mut self, kind: OutputKind, position: u32, messages: u64) -> Result<OutputRow, PickupError> {
         match self.file.take() {
             Some(file) => self.lane.step("completing a file in", || file.finish(kind, position, messages)),

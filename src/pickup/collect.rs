@@ -12,6 +12,9 @@ use crate::support::durable::WithPath;
 /// The ending by which an archive acknowledges a file.
 const ACKNOWLEDGEMENT: &str = ".ack";
 
+/// Proof that nothing of a batch is left on the share.
+pub(super) const REMOVED: &str = "removed";
+
 /// The names on a share at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Sighting(HashSet<String>);
@@ -34,6 +37,7 @@ pub enum Seen {
 /// [`PickupError::NotTheShare`] when the directory is not, or no longer, the share: then nothing may be
 /// concluded from what is missing in it.
 pub fn look(share: &Share) -> Result<Sighting, PickupError> {
+    share.check()?;
     let mut names = HashSet::new();
     for entry in fs::read_dir(share.dir()).at("list", share.dir())? {
         // A name that is no UTF-8 is none of ours.
@@ -41,7 +45,7 @@ pub fn look(share: &Share) -> Result<Sighting, PickupError> {
             names.insert(name);
         }
     }
-    // After the listing: a share that went away before or during it fails here.
+    // Once more: a share that went away during the listing, or came back, fails here or failed above.
     share.check()?;
     Ok(Sighting(names))
 }
@@ -51,7 +55,7 @@ impl Sighting {
     pub fn judge(&self, when: CollectedWhen, outputs: &[OutputRow], published_at: Ticks, now: Ticks) -> Seen {
         match when {
             // All files, attachments too: an archive may take an output first and then what it refers to.
-            CollectedWhen::Removed => self.all(outputs.iter(), "removed", |name| !self.0.contains(name)),
+            CollectedWhen::Removed => self.all(outputs.iter(), REMOVED, |name| !self.0.contains(name)),
             CollectedWhen::Acknowledged => {
                 let main = outputs.iter().filter(|output| output.kind == OutputKind::Output);
                 self.all(main, "acknowledged", |name| self.0.contains(&acknowledgement(name)))

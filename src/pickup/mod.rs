@@ -4,14 +4,16 @@
 //! that are never used twice. Collection is proven by what is seen on the share, never assumed.
 
 mod collect;
+mod draft;
 mod name;
 mod purge;
 mod share;
 mod temporary;
 
 pub use collect::{Seen, Sighting, look};
+pub use draft::Draft;
 pub use name::{BatchNames, Extension};
-pub use purge::{Purge, purge_batch};
+pub use purge::Purge;
 pub use share::{Marker, Share};
 pub use temporary::{Compression, Temporary};
 
@@ -48,6 +50,15 @@ pub enum PickupError {
     /// A file of that name is already there with other content. Retrying never helps.
     #[error("{name} is already on the share with other content; it was not replaced")]
     NameTaken {
+        /// The file.
+        name: String,
+    },
+    /// A file that was seen to be gone from the share is there again. Retrying never helps.
+    #[error(
+        "{name} is on the share although it was seen to be taken; it was not deleted: let the archive take it, or \
+         remove it if the archive has it"
+    )]
+    Reappeared {
         /// The file.
         name: String,
     },

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::collect::acknowledgement;
+use super::collect::{REMOVED, acknowledgement};
 use super::{PickupError, Share};
 use crate::model::Ticks;
 use crate::staging::{BatchRow, OutputRow};
@@ -50,63 +50,80 @@ pub struct Purge {
     files: Vec<PurgedFile>,
 }
 
-/// Deletes what is left of a collected batch on the share and writes its certificate to `certificates`.
-///
-/// Nothing is deleted unless every file that is still there is unchanged. May be repeated after a crash.
-///
-/// # Errors
-/// [`PickupError::Changed`] when a file is no longer what was published; [`PickupError::NotTheShare`]
-/// and [`PickupError::Disk`] as everywhere.
-pub fn purge_batch(
-    share: &Share,
-    batch: &BatchRow,
-    outputs: &[OutputRow],
-    rule: &str,
-    now: Ticks,
-    certificates: &Path,
-) -> Result<Purge, PickupError> {
-    share.check()?;
-    let path = certificates.join(format!("purge-{:09}.json", batch.id));
-    let files = outputs
-        .iter()
-        .map(|output| {
-            Ok(PurgedFile {
-                name: output.name.clone(),
-                kind: output.kind.as_str(),
-                size: output.size,
-                sha256: hex::encode(output.sha256),
-                disposal: disposal(share, output)?,
+impl Purge {
+    /// Looks at what is left of a collected batch on the share, and compares it with what was published.
+    /// Changes nothing.
+    ///
+    /// # Errors
+    /// [`PickupError::Changed`] when a file is no longer what was published, [`PickupError::Reappeared`] when it
+    /// is there although it was seen to be taken; [`PickupError::NotTheShare`] and [`PickupError::Disk`] as
+    /// everywhere.
+    pub fn prepare(
+        share: &Share,
+        batch: &BatchRow,
+        outputs: &[OutputRow],
+        rule: &str,
+        now: Ticks,
+    ) -> Result<Self, PickupError> {
+        share.check()?;
+        share.owns(&batch.workplace)?;
+        let all_taken = batch.collected_how.as_deref() == Some(REMOVED);
+        let files = outputs
+            .iter()
+            .map(|output| {
+                let disposal = disposal(share, output)?;
+                if all_taken && disposal == Disposal::Deleted {
+                    return Err(PickupError::Reappeared { name: output.name.clone() });
+                }
+                Ok(PurgedFile {
+                    name: output.name.clone(),
+                    kind: output.kind.as_str(),
+                    size: output.size,
+                    sha256: hex::encode(output.sha256),
+                    disposal,
+                })
             })
+            .collect::<Result<Vec<_>, PickupError>>()?;
+        Ok(Self {
+            batch: batch.id,
+            adapter: batch.adapter.clone(),
+            interval_start: batch.interval_start.iso(),
+            interval_end: batch.interval_end.iso(),
+            events: batch.counts.events,
+            messages: batch.counts.messages,
+            published_at: batch.published_at.map(Ticks::iso),
+            collected_at: batch.collected_at.map(Ticks::iso),
+            collected_how: batch.collected_how.clone(),
+            purged_at: now.iso(),
+            rule: rule.to_owned(),
+            files,
         })
-        .collect::<Result<Vec<_>, PickupError>>()?;
-    let certificate = Purge {
-        batch: batch.id,
-        adapter: batch.adapter.clone(),
-        interval_start: batch.interval_start.iso(),
-        interval_end: batch.interval_end.iso(),
-        events: batch.counts.events,
-        messages: batch.counts.messages,
-        published_at: batch.published_at.map(Ticks::iso),
-        collected_at: batch.collected_at.map(Ticks::iso),
-        collected_how: batch.collected_how.clone(),
-        purged_at: now.iso(),
-        rule: rule.to_owned(),
-        files,
-    };
-    // The certificate comes first: a crash in the middle of deletion must not leave one that says the
-    // archive took what we deleted. A repetition finds it and leaves it as it is.
-    if !path.exists() {
-        durable::create_dir(certificates)?;
-        let mut text = serde_json::to_vec_pretty(&certificate).map_err(io::Error::other).at("write", &path)?;
-        text.push(b'\n');
-        durable::write_whole(&path, &text, Commit::CERTIFICATE_WRITTEN)?;
     }
-    for output in outputs {
-        durable::remove(&share.path(&acknowledgement(&output.name)), Step::AcknowledgementPurged)?;
-        durable::remove(&share.path(&output.name), Step::FilePurged)?;
+
+    /// Writes the certificate to `certificates` and deletes the files. May be repeated after a crash.
+    ///
+    /// What was prepared must still be so: nobody else may have begun to delete since, or the certificate would
+    /// say of files that the archive took them.
+    ///
+    /// # Errors
+    /// [`PickupError::NotTheShare`] and [`PickupError::Disk`] as everywhere.
+    pub fn carry_out(&self, share: &Share, certificates: &Path) -> Result<(), PickupError> {
+        share.check()?;
+        let path = certificates.join(format!("purge-{:09}.json", self.batch));
+        // The certificate comes first: a crash in the middle of deletion must not leave one that says the
+        // archive took what we deleted. A repetition finds it and leaves it as it is.
+        if !path.exists() {
+            durable::create_dir(certificates)?;
+            let mut text = serde_json::to_vec_pretty(self).map_err(io::Error::other).at("write", &path)?;
+            text.push(b'\n');
+            durable::write_whole(&path, &text, Commit::CERTIFICATE_WRITTEN)?;
+        }
+        for file in &self.files {
+            durable::remove(&share.path(&acknowledgement(&file.name)), Step::AcknowledgementPurged)?;
+            durable::remove(&share.path(&file.name), Step::FilePurged)?;
+        }
+        Ok(durable::sync_dir(share.dir(), Step::PurgeSynced)?)
     }
-    durable::sync_dir(share.dir(), Step::PurgeSynced)?;
-    Ok(certificate)
 }
 
 fn disposal(share: &Share, output: &OutputRow) -> Result<Disposal, PickupError> {

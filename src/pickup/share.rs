@@ -8,13 +8,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::PickupError;
-use crate::staging::{OutputKind, OutputRow};
-use crate::support::durable::{self, PathError, WithPath};
+use super::draft::temporary_path;
+use crate::staging::{OutputKind, OutputRow, Workplace};
+use crate::support::durable::{self, PathError};
 use crate::support::step::{Commit, Step};
 
 /// Directory of temporary files below the share; archives skip it by its dot, and any file in it by its ending.
 const TEMPORARY_DIR: &str = ".inprogress";
-const TEMPORARY_ENDING: &str = "_inprogress";
+pub(super) const TEMPORARY_ENDING: &str = "_inprogress";
+/// Its first line names the adapter, its second the share: an id that no other share has.
 const MARKER: &str = "share";
 
 /// What to do when the share carries no marker.
@@ -31,6 +33,7 @@ pub enum Marker {
 pub struct Share {
     dir: PathBuf,
     adapter: String,
+    id: String,
 }
 
 impl Share {
@@ -40,12 +43,12 @@ impl Share {
     /// [`PickupError::NotTheShare`] when the marker is missing or names another adapter,
     /// [`PickupError::Disk`] when the file system refuses.
     pub fn open(dir: &Path, adapter: &str, marker: Marker) -> Result<Self, PickupError> {
-        let share = Self { dir: dir.to_owned(), adapter: adapter.to_owned() };
+        let mut share = Self { dir: dir.to_owned(), adapter: adapter.to_owned(), id: String::new() };
         if marker == Marker::Create && !share.marker().exists() {
             durable::create_dir(&share.temporary_dir())?;
-            durable::write_whole(&share.marker(), format!("{adapter}\n").as_bytes(), Commit::MARKER_WRITTEN)?;
+            share.mark()?;
         }
-        share.check()?;
+        share.id = share.read_marker()?;
         Ok(share)
     }
 
@@ -54,16 +57,42 @@ impl Share {
     /// # Errors
     /// As [`Share::open`].
     pub fn check(&self) -> Result<(), PickupError> {
-        let wrong = |found: String| PickupError::NotTheShare {
-            directory: self.dir.display().to_string(),
-            adapter: self.adapter.clone(),
-            found,
-        };
-        match fs::read_to_string(self.marker()) {
-            Ok(owner) if owner.trim_end() == self.adapter => Ok(()),
-            Ok(owner) => Err(wrong(format!("its marker names adapter {:?}", owner.trim_end()))),
-            Err(error) => Err(wrong(format!("its marker {} cannot be read: {error}", self.marker().display()))),
+        let found = self.read_marker()?;
+        if found == self.id {
+            return Ok(());
         }
+        Err(self.wrong(format!("its marker says {found:?}, and it was the share {:?}", self.id)))
+    }
+
+    /// Writes the marker, unless another process is faster: then that one's counts.
+    fn mark(&self) -> Result<(), PickupError> {
+        let id = uuid::Uuid::new_v4();
+        let text = format!("{}\n{id}\n", self.adapter);
+        match durable::write_new(&self.marker(), text.as_bytes(), Commit::MARKER_WRITTEN) {
+            Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// The id in the marker; empty in one of an earlier version.
+    fn read_marker(&self) -> Result<String, PickupError> {
+        let marker = self.marker();
+        let text = fs::read_to_string(&marker)
+            .map_err(|error| self.wrong(format!("its marker {} cannot be read: {error}", marker.display())))?;
+        let mut lines = text.lines().map(str::trim_end);
+        match lines.next().unwrap_or_default() {
+            owner if owner == self.adapter => Ok(lines.next().unwrap_or_default().to_owned()),
+            owner => Err(self.wrong(format!("its marker names adapter {owner:?}"))),
+        }
+    }
+
+    pub(super) fn wrong(&self, found: String) -> PickupError {
+        PickupError::NotTheShare { directory: self.dir.display().to_string(), adapter: self.adapter.clone(), found }
+    }
+
+    /// What tells this share from any other; empty when its marker is of an earlier version.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// The directory from which the archive collects.
@@ -75,13 +104,8 @@ impl Share {
         self.temporary_dir().join(MARKER)
     }
 
-    fn temporary_dir(&self) -> PathBuf {
+    pub(super) fn temporary_dir(&self) -> PathBuf {
         self.dir.join(TEMPORARY_DIR)
-    }
-
-    /// Where a file lies until it is published.
-    pub(super) fn temporary_path(&self, name: &str) -> PathBuf {
-        self.temporary_dir().join(format!("{name}{TEMPORARY_ENDING}"))
     }
 
     /// Where a file lies once it is published.
@@ -89,57 +113,34 @@ impl Share {
         self.dir.join(name)
     }
 
-    /// Makes the names of all temporary files durable. Must come before the batch is recorded as
-    /// rendered: from then on a missing temporary file means that it was published.
-    ///
-    /// # Errors
-    /// When the directory cannot be synced.
-    pub fn sync_temporaries(&self) -> Result<(), PickupError> {
-        Ok(durable::sync_dir(&self.temporary_dir(), Step::TemporariesSynced)?)
-    }
-
-    /// Deletes temporary files, except those of batches that are being published.
-    ///
-    /// # Errors
-    /// When the directory cannot be listed or a file not be deleted.
-    pub fn clear_temporaries(&self, keep: &[OutputRow]) -> Result<(), PickupError> {
-        let dir = self.temporary_dir();
-        let kept: Vec<PathBuf> = keep.iter().map(|output| self.temporary_path(&output.name)).collect();
-        for entry in fs::read_dir(&dir).at("list", &dir)? {
-            let path = entry.at("list", &dir)?.path();
-            let ours = path.as_os_str().as_encoded_bytes().ends_with(TEMPORARY_ENDING.as_bytes());
-            if ours && !kept.contains(&path) {
-                durable::remove(&path, Step::LeftoverRemoved)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Puts the files of a rendered batch on the share, attachments first, and makes their names durable.
     ///
     /// May be repeated after a crash at any point: a temporary file is renamed, a published one left
     /// alone. When neither is there the archive has already taken the file, for nobody else removes
-    /// either, and it must not appear a second time.
+    /// either, and it must not appear a second time. Two processes may do this at once: each file is one
+    /// file, and can be renamed once.
     ///
     /// # Errors
-    /// [`PickupError::NameTaken`] when a file of that name with other content is in the way.
-    pub fn publish(&self, outputs: &[OutputRow]) -> Result<(), PickupError> {
+    /// [`PickupError::NameTaken`] when a file of that name with other content is in the way;
+    /// [`PickupError::NotTheShare`] also when the batch was rendered on another share.
+    pub fn publish(&self, workplace: &Workplace, outputs: &[OutputRow]) -> Result<(), PickupError> {
         self.check()?;
+        let from = self.expect(workplace)?;
         for kind in [OutputKind::Attachment, OutputKind::Output] {
             let mut any = false;
             for output in outputs.iter().filter(|output| output.kind == kind) {
-                self.publish_one(output)?;
+                self.publish_one(&from, output)?;
                 any = true;
             }
             if any {
                 durable::sync_dir(&self.dir, Step::DirectorySynced)?;
             }
         }
-        Ok(durable::sync_dir(&self.temporary_dir(), Step::TemporariesGone)?)
+        Ok(durable::sync_dir(&from, Step::TemporariesGone)?)
     }
 
-    fn publish_one(&self, output: &OutputRow) -> Result<(), PickupError> {
-        let (from, to) = (self.temporary_path(&output.name), self.path(&output.name));
+    fn publish_one(&self, from: &Path, output: &OutputRow) -> Result<(), PickupError> {
+        let (from, to) = (temporary_path(from, &output.name), self.path(&output.name));
         match durable::rename_exclusive(&from, &to, Step::Renamed) {
             Ok(()) => Ok(()),
             Err(PathError { source, .. }) if source.kind() == io::ErrorKind::NotFound => self.check(),

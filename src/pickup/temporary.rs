@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{PickupError, Share};
+use super::{Draft, PickupError};
 use crate::staging::{OutputKind, OutputRow};
 use crate::support::durable::{self, WithPath};
 use crate::support::step::{Step, reached};
@@ -44,15 +44,12 @@ struct Counting {
 }
 
 impl Temporary {
-    /// Begins the file that will be published as `name`.
+    /// Begins the file that will be published as `name`. A draft has each name once.
     ///
     /// # Errors
     /// When the file cannot be created.
-    pub fn create(share: &Share, name: &str, compression: Compression) -> Result<Self, PickupError> {
-        let path = share.temporary_path(name);
-        // One left over from an earlier attempt is unlinked, never truncated: a paused process that wakes up
-        // may still hold it open, and what it writes must not land in the file begun here.
-        durable::remove(&path, Step::LeftoverRemoved)?;
+    pub fn create(draft: &Draft, name: &str, compression: Compression) -> Result<Self, PickupError> {
+        let path = draft.path(name);
         let file = durable::create_new(&path, Step::TemporaryCreated)?;
         let counting = Counting { file: BufWriter::with_capacity(BUFFER_BYTES, file), hasher: Sha256::new(), size: 0 };
         let sink = match compression {
@@ -99,7 +96,7 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.path.as_os_str().is_empty() {
             self.writer = None;
-            // Should this fail, the next start clears it.
+            // Should this fail, it goes with its draft.
             let _ = durable::remove(&self.path, Step::LeftoverRemoved);
         }
     }

@@ -7,16 +7,33 @@ use std::path::Path;
 use super::*;
 use crate::config::CollectedWhen;
 use crate::model::Ticks;
-use crate::staging::{BatchCounts, BatchRow, BatchState, OutputKind, OutputRow, SeqRange};
+use crate::staging::{BatchCounts, BatchRow, BatchState, OutputKind, OutputRow, SeqRange, Workplace};
 
 fn share(dir: &Path) -> Share {
     Share::open(dir, "vantage", Marker::Create).unwrap()
 }
 
-fn write(share: &Share, name: &str, kind: OutputKind, content: &[u8]) -> OutputRow {
-    let mut file = Temporary::create(share, name, Compression::None).unwrap();
+fn write(draft: &Draft, name: &str, kind: OutputKind, content: &[u8]) -> OutputRow {
+    let mut file = Temporary::create(draft, name, Compression::None).unwrap();
     file.write_all(content).unwrap();
     file.finish(kind, 0, 1).unwrap()
+}
+
+/// A rendering of these files under a lease of this token, ready to be published.
+fn rendered(share: &Share, token: i64, files: &[(&str, &str)]) -> (Workplace, Vec<OutputRow>) {
+    let draft = Draft::begin(share, token).unwrap();
+    let kind = |name: &str| if name.ends_with(".xml") { OutputKind::Output } else { OutputKind::Attachment };
+    let outputs = files.iter().map(|(name, content)| write(&draft, name, kind(name), content.as_bytes())).collect();
+    (draft.keep().unwrap(), outputs)
+}
+
+/// What lies beside the marker.
+fn left_over(share: &Share) -> Vec<String> {
+    let names = fs::read_dir(share.dir().join(".inprogress")).unwrap();
+    let mut names: Vec<String> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| name != "share").collect();
+    names.sort();
+    names
 }
 
 fn batch() -> BatchRow {
@@ -38,6 +55,7 @@ fn batch() -> BatchRow {
         collected_at: Some(at),
         collected_how: Some("acknowledged".into()),
         purged_at: None,
+        workplace: Workplace::default(),
     }
 }
 
@@ -45,23 +63,22 @@ fn batch() -> BatchRow {
 fn files_appear_whole_and_only_by_publication() {
     let dir = tempfile::tempdir().unwrap();
     let share = share(dir.path());
-    let outputs =
-        [write(&share, "a.bin", OutputKind::Attachment, b"file"), write(&share, "o.xml", OutputKind::Output, b"<x/>")];
+    let (workplace, outputs) = rendered(&share, 1, &[("a.bin", "file"), ("o.xml", "<x/>")]);
     assert!(!dir.path().join("o.xml").exists());
-    share.publish(&outputs).unwrap();
+    share.publish(&workplace, &outputs).unwrap();
     assert_eq!(fs::read(dir.path().join("o.xml")).unwrap(), b"<x/>");
     assert_eq!(fs::read(dir.path().join("a.bin")).unwrap(), b"file");
-    share.publish(&outputs).unwrap();
+    share.publish(&workplace, &outputs).unwrap();
 }
 
 #[test]
 fn a_file_the_archive_took_before_the_crash_is_not_published_again() {
     let dir = tempfile::tempdir().unwrap();
     let share = share(dir.path());
-    let outputs = [write(&share, "o.xml", OutputKind::Output, b"<x/>")];
-    share.publish(&outputs).unwrap();
+    let (workplace, outputs) = rendered(&share, 1, &[("o.xml", "<x/>")]);
+    share.publish(&workplace, &outputs).unwrap();
     fs::remove_file(dir.path().join("o.xml")).unwrap();
-    share.publish(&outputs).unwrap();
+    share.publish(&workplace, &outputs).unwrap();
     assert!(!dir.path().join("o.xml").exists());
 }
 
@@ -69,9 +86,9 @@ fn a_file_the_archive_took_before_the_crash_is_not_published_again() {
 fn a_name_in_the_way_is_never_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let share = share(dir.path());
-    let outputs = [write(&share, "o.xml", OutputKind::Output, b"<x/>")];
+    let (workplace, outputs) = rendered(&share, 1, &[("o.xml", "<x/>")]);
     fs::write(dir.path().join("o.xml"), "someone else's").unwrap();
-    assert!(matches!(share.publish(&outputs), Err(PickupError::NameTaken { .. })));
+    assert!(matches!(share.publish(&workplace, &outputs), Err(PickupError::NameTaken { .. })));
     assert_eq!(fs::read(dir.path().join("o.xml")).unwrap(), b"someone else's");
 }
 
@@ -80,12 +97,12 @@ fn an_unmounted_share_is_neither_used_nor_taken_for_empty() {
     let dir = tempfile::tempdir().unwrap();
     let mount = dir.path().join("mount");
     let share = share(&mount);
-    let outputs = [write(&share, "o.xml", OutputKind::Output, b"<x/>")];
-    share.publish(&outputs).unwrap();
+    let (workplace, outputs) = rendered(&share, 1, &[("o.xml", "<x/>")]);
+    share.publish(&workplace, &outputs).unwrap();
     fs::rename(&mount, dir.path().join("away")).unwrap();
     fs::create_dir(&mount).unwrap();
     assert!(matches!(look(&share), Err(PickupError::NotTheShare { .. })));
-    assert!(matches!(share.publish(&outputs), Err(PickupError::NotTheShare { .. })));
+    assert!(matches!(share.publish(&workplace, &outputs), Err(PickupError::NotTheShare { .. })));
     assert!(matches!(Share::open(&mount, "vantage", Marker::Require), Err(PickupError::NotTheShare { .. })));
 }
 
@@ -100,9 +117,8 @@ fn a_share_of_another_adapter_is_refused() {
 fn each_proof_of_collection_is_recognised() {
     let dir = tempfile::tempdir().unwrap();
     let share = share(dir.path());
-    let outputs =
-        [write(&share, "a.bin", OutputKind::Attachment, b"file"), write(&share, "o.xml", OutputKind::Output, b"<x/>")];
-    share.publish(&outputs).unwrap();
+    let (workplace, outputs) = rendered(&share, 1, &[("a.bin", "file"), ("o.xml", "<x/>")]);
+    share.publish(&workplace, &outputs).unwrap();
     let at = Ticks::parse("2026-11-22T10:15:00Z").unwrap();
     let later = Ticks::parse("2026-11-22T12:15:00Z").unwrap();
     let judge = |when: &str, now| look(&share).unwrap().judge(when.parse().unwrap(), &outputs, at, now);
@@ -128,59 +144,154 @@ fn purge_deletes_only_what_is_unchanged_and_certifies_it() {
     let dir = tempfile::tempdir().unwrap();
     let certificates = dir.path().join("evidence/purge");
     let share = share(&dir.path().join("pickup"));
-    let outputs =
-        [write(&share, "a.bin", OutputKind::Attachment, b"file"), write(&share, "o.xml", OutputKind::Output, b"<x/>")];
-    share.publish(&outputs).unwrap();
+    let (workplace, outputs) = rendered(&share, 1, &[("a.bin", "file"), ("o.xml", "<x/>")]);
+    share.publish(&workplace, &outputs).unwrap();
     fs::write(share.path("o.xml.ack"), "").unwrap();
     let now = Ticks::parse("2026-11-23T10:15:00Z").unwrap();
 
     fs::write(share.path("o.xml"), "<y/>").unwrap();
-    let refused = purge_batch(&share, &batch(), &outputs, "acknowledged", now, &certificates);
-    assert!(matches!(refused, Err(PickupError::Changed { .. })));
+    let prepare = |batch: &BatchRow| Purge::prepare(&share, batch, &outputs, "acknowledged", now);
+    assert!(matches!(prepare(&batch()), Err(PickupError::Changed { .. })));
     assert!(share.path("a.bin").exists() && share.path("o.xml").exists(), "nothing of the batch is deleted");
 
     fs::write(share.path("o.xml"), "<x/>").unwrap();
     fs::remove_file(share.path("a.bin")).unwrap();
-    purge_batch(&share, &batch(), &outputs, "acknowledged", now, &certificates).unwrap();
+    // An unmounted share had looked as if everything were taken.
+    let seen_gone = BatchRow { collected_how: Some("removed".into()), ..batch() };
+    assert!(matches!(prepare(&seen_gone), Err(PickupError::Reappeared { .. })));
+    let elsewhere = Workplace { share: "another".into(), ..workplace };
+    assert!(matches!(prepare(&BatchRow { workplace: elsewhere, ..batch() }), Err(PickupError::NotTheShare { .. })));
+
+    prepare(&batch()).unwrap().carry_out(&share, &certificates).unwrap();
     assert!(!share.path("o.xml").exists() && !share.path("o.xml.ack").exists());
     let first = fs::read_to_string(certificates.join("purge-000000007.json")).unwrap();
     assert!(first.contains("\"taken-by-archive\"") && first.contains("\"deleted\""), "{first}");
 
-    purge_batch(&share, &batch(), &outputs, "acknowledged", now, &certificates).unwrap();
+    prepare(&batch()).unwrap().carry_out(&share, &certificates).unwrap();
     assert_eq!(fs::read_to_string(certificates.join("purge-000000007.json")).unwrap(), first);
 }
 
 #[test]
-fn an_unfinished_temporary_leaves_nothing_behind() {
+fn an_unfinished_rendering_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let share = share(dir.path());
-    let mut file = Temporary::create(&share, "o.xml", Compression::Zstd).unwrap();
+    let draft = Draft::begin(&share, 1).unwrap();
+    let mut file = Temporary::create(&draft, "o.xml", Compression::Zstd).unwrap();
     file.write_all(b"half").unwrap();
     drop(file);
-    assert!(!share.temporary_path("o.xml").exists());
+    assert!(!draft.path("o.xml").exists());
+    write(&draft, "p.xml", OutputKind::Output, b"<x/>");
+    drop(draft);
+    assert!(left_over(&share).is_empty());
 }
 
 #[test]
 fn compressed_output_decompresses_to_what_was_written() {
     let dir = tempfile::tempdir().unwrap();
     let share = share(dir.path());
-    let mut file = Temporary::create(&share, "o.xml.zst", Compression::Zstd).unwrap();
+    let draft = Draft::begin(&share, 1).unwrap();
+    let mut file = Temporary::create(&draft, "o.xml.zst", Compression::Zstd).unwrap();
     file.write_all(&b"<x/>".repeat(10_000)).unwrap();
     let output = file.finish(OutputKind::Output, 0, 1).unwrap();
-    share.publish(std::slice::from_ref(&output)).unwrap();
+    share.publish(&draft.keep().unwrap(), std::slice::from_ref(&output)).unwrap();
     let packed = fs::read(dir.path().join("o.xml.zst")).unwrap();
     assert_eq!(packed.len() as u64, output.size);
     assert_eq!(zstd::decode_all(packed.as_slice()).unwrap(), b"<x/>".repeat(10_000));
 }
 
 #[test]
-fn clearing_keeps_the_files_of_batches_being_published() {
+fn two_renderings_of_one_batch_never_touch_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let share = share(dir.path());
-    let kept = write(&share, "kept.xml", OutputKind::Output, b"<x/>");
-    write(&share, "stale.xml", OutputKind::Output, b"<x/>");
-    share.clear_temporaries(std::slice::from_ref(&kept)).unwrap();
-    assert!(share.temporary_path("kept.xml").exists());
-    assert!(!share.temporary_path("stale.xml").exists());
+    let paused = Draft::begin(&share, 5).unwrap();
+    let mut half = Temporary::create(&paused, "o.xml", Compression::None).unwrap();
+    half.write_all(b"<x").unwrap();
+
+    // The lease ran out; another holder renders the same batch under the same names.
+    let (workplace, outputs) = rendered(&share, 6, &[("o.xml", "<x/>"), ("p.xml", "<p/>")]);
+
+    half.write_all(b"/>").unwrap();
+    half.finish(OutputKind::Output, 0, 1).unwrap();
+    let mut next = Temporary::create(&paused, "p.xml", Compression::None).unwrap();
+    next.write_all(b"<h").unwrap();
+    next.flush().unwrap();
+    share.publish(&workplace, &outputs).unwrap();
+    assert_eq!(fs::read(dir.path().join("o.xml")).unwrap(), b"<x/>");
+    assert_eq!(fs::read(dir.path().join("p.xml")).unwrap(), b"<p/>");
+}
+
+#[test]
+fn a_recorded_rendering_outlives_the_clearing_of_an_earlier_holder() {
+    let dir = tempfile::tempdir().unwrap();
+    let share = share(dir.path());
+    let (recorded, outputs) = rendered(&share, 6, &[("o.xml", "<x/>")]);
+    // It was paused after it had asked what is recorded, which was nothing then.
+    share.clear_workplaces(5, &[]).unwrap();
+    share.publish(&recorded, &outputs).unwrap();
+    assert!(dir.path().join("o.xml").exists());
+}
+
+#[test]
+fn clearing_takes_what_can_never_be_published_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let share = share(dir.path());
+    let (kept, _) = rendered(&share, 1, &[("kept.xml", "<x/>")]);
+    let (stale, _) = rendered(&share, 1, &[("stale.xml", "<x/>")]);
+    let (own, _) = rendered(&share, 2, &[("own.xml", "<x/>")]);
+    let (later, _) = rendered(&share, 3, &[("later.xml", "<x/>")]);
+    fs::write(dir.path().join(".inprogress/old.xml_inprogress"), "of an earlier version").unwrap();
+    fs::write(dir.path().join(".inprogress/notes.txt"), "nobody's").unwrap();
+
+    // A batch that an earlier version rendered has its files there without a workplace of their own.
+    share.clear_workplaces(2, &[kept.clone(), Workplace::default()]).unwrap();
+    let all = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let rest = ["notes.txt".to_owned(), "old.xml_inprogress".to_owned()];
+    assert_eq!(left_over(&share), all([&rest[..], &[kept.directory.clone(), later.directory.clone()]].concat()));
+
+    share.clear_workplaces(2, std::slice::from_ref(&kept)).unwrap();
+    assert_eq!(left_over(&share), all(vec!["notes.txt".into(), kept.directory, later.directory]));
+    assert!(!share.dir().join(".inprogress").join(stale.directory).exists());
+    assert!(!share.dir().join(".inprogress").join(own.directory).exists());
     share.check().unwrap();
+}
+
+#[test]
+fn a_rendering_of_an_earlier_version_is_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let share = share(dir.path());
+    fs::write(dir.path().join(".inprogress/share"), "vantage\n").unwrap();
+    let share = Share::open(share.dir(), "vantage", Marker::Require).unwrap();
+    let (made, outputs) = rendered(&share, 1, &[("o.xml", "<x/>")]);
+    let inside = dir.path().join(".inprogress");
+    fs::rename(inside.join(made.directory).join("o.xml_inprogress"), inside.join("o.xml_inprogress")).unwrap();
+    share.publish(&Workplace::default(), &outputs).unwrap();
+    assert_eq!(fs::read(dir.path().join("o.xml")).unwrap(), b"<x/>");
+}
+
+#[test]
+fn a_batch_is_only_published_on_the_share_it_was_rendered_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (here, there) = (share(&dir.path().join("here")), share(&dir.path().join("there")));
+    let (workplace, outputs) = rendered(&here, 1, &[("o.xml", "<x/>")]);
+    // On the other share the file is under neither name, and that must not read as "taken".
+    assert!(matches!(there.publish(&workplace, &outputs), Err(PickupError::NotTheShare { .. })));
+    let error = there.owns(&workplace).unwrap_err().to_string();
+    assert!(error.contains(&workplace.share), "{error}");
+    here.discard(&workplace).unwrap();
+    assert!(matches!(here.publish(&workplace, &outputs), Err(PickupError::NotTheShare { .. })));
+}
+
+#[test]
+fn a_share_keeps_its_id_and_notices_another_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let mount = dir.path().join("mount");
+    let first = share(&mount);
+    assert_eq!(first.id(), share(&mount).id());
+    first.check().unwrap();
+    fs::rename(&mount, dir.path().join("away")).unwrap();
+    share(&mount);
+    assert!(matches!(first.check(), Err(PickupError::NotTheShare { .. })));
 }

@@ -30,7 +30,7 @@ pub use rows::{
     ActRow, AdapterRow, AlertRow, Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep,
     BatchTotals, By, Capture, CaptureRow, Lease, NewAct, NewCut, NewEvent, NewQuarantined, OutputKind, OutputRow,
     PurgedEvents, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo, Seq,
-    SeqRange, SourceRow, Staged, StagedEvent, Totals,
+    SeqRange, SourceRow, Staged, StagedEvent, Totals, Workplace,
 };
 
 /// Staging's answer when it could not do what was asked.
@@ -169,8 +169,9 @@ pub trait WriteStaging: ReadStaging + StageEvents {
     /// Records what became of files. A capture that is already there is left as it is.
     async fn record_captures(&self, captures: &[CaptureRow]) -> Result<()>;
 
-    /// Records that a batch is rendered: its counts, its files (all under their temporary names and
-    /// synced), and who is in each room now. The batch becomes [`BatchState::Rendered`], or
+    /// Records that a batch is rendered: its counts, its files (all under their temporary names in its workplace
+    /// and synced), and who is in each room now. A second recording of the same result changes nothing, not
+    /// even the workplace: the files that are published are those of the first. The batch becomes [`BatchState::Rendered`], or
     /// [`BatchState::Empty`] when there are no files. A batch already beyond that is refused.
     async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<()>;
 

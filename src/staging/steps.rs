@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::model::Ticks;
-    use crate::staging::{BatchCounts, SeqRange};
+    use crate::staging::{BatchCounts, SeqRange, Workplace};
 
     fn batch(state: BatchState) -> BatchRow {
         BatchRow {
@@ -145,6 +145,7 @@ mod tests {
             collected_at: None,
             collected_how: None,
             purged_at: None,
+            workplace: Workplace::default(),
         }
     }
 

@@ -59,6 +59,7 @@ suite! {
     batches:
         a_rendered_batch_stands_and_is_not_rendered_otherwise,
         a_batch_without_files_is_empty,
+        the_first_recorded_workplace_stands,
         only_allowed_steps_are_taken,
         a_failed_batch_is_tried_again_and_passes_presence_on,
         outputs_are_collected_one_by_one,

@@ -101,6 +101,16 @@ pub fn create_dir(dir: &Path) -> Result<(), PathError> {
     sync_dir(parent(dir), Step::DirectoryCreated)
 }
 
+/// Creates a directory that is not there yet. Its name is durable only once its parent is synced.
+///
+/// # Errors
+/// `AlreadyExists` when it is; otherwise what the operating system said.
+pub fn create_new_dir(dir: &Path, step: Step) -> Result<(), PathError> {
+    fs::create_dir(dir).at("create directory", dir)?;
+    reached(step);
+    Ok(())
+}
+
 /// Renames without ever replacing a file. The new name is durable only once its directory is synced.
 ///
 /// # Errors
@@ -151,6 +161,39 @@ pub fn remove(path: &Path, step: Step) -> Result<bool, PathError> {
     }
     reached(step);
     Ok(true)
+}
+
+/// Deletes a directory and all in it; one that is already gone is no error. That it is gone is durable only once
+/// its parent is synced.
+///
+/// # Errors
+/// When something in it cannot be deleted.
+pub fn remove_tree(dir: &Path, step: Step) -> Result<(), PathError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.at("remove", dir)?,
+    }
+    reached(step);
+    Ok(())
+}
+
+/// As [`write_whole`], for a file that must not be there yet, even when several processes try at once. The
+/// temporary name is each one's own.
+///
+/// # Errors
+/// `AlreadyExists` when it is there; otherwise as [`write_whole`].
+pub fn write_new(path: &Path, bytes: &[u8], commit: Commit) -> Result<(), PathError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!("-{}.tmp", uuid::Uuid::new_v4().simple()));
+    let temporary = PathBuf::from(temporary);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary).at("create", &temporary)?;
+    file.write_all(bytes).at("write", &temporary)?;
+    sync_file(&file, &temporary, commit.pending)?;
+    if let Err(error) = rename_unless_there(&temporary, path) {
+        fs::remove_file(&temporary).at("remove", &temporary)?;
+        return Err(error);
+    }
+    sync_dir(parent(path), commit.done)
 }
 
 /// Writes a small file under a temporary name beside it, syncs it, renames it into place (replacing

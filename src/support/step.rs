@@ -80,11 +80,13 @@ steps! {
     CapturesRecorded = "captures-recorded": "What became of the batch's files is recorded, once and for all.";
     Rendered = "rendered": "A conversation is rendered, in memory alone.";
     Transformed = "transformed": "A document went through the stylesheet, in memory alone.";
+    WorkplaceMade = "workplace-made": "The rendering has a directory of its own on the share; nothing refers to it.";
     TemporaryCreated = "temporary-created": "An output or attachment has begun under its temporary name.";
     TemporaryWritten = "temporary-written": "All bytes of an output are written under its temporary name, not synced.";
     AttachmentWritten = "attachment-written": "All bytes of an attachment are written under its temporary name, not synced.";
     Synced = "synced": "The bytes of an output or attachment are durable; they are not compared yet.";
     TemporariesSynced = "temporaries-synced": "Every file of the batch is durable under its temporary name.";
+    WorkplaceSynced = "workplace-synced": "So is the directory that holds them.";
     MarkedRenderedPending = "marked-rendered-pending": "`Rendered` or `Empty` is written, not committed.";
     MarkedRendered = "marked-rendered": "The batch is `Rendered`, or `Empty`.";
     MarkedFailedPending = "marked-failed-pending": "`Failed` is written, not committed.";
@@ -98,6 +100,7 @@ steps! {
     TemporariesGone = "temporaries-gone": "That the temporary names are gone is durable too.";
     MarkedPublishedPending = "marked-published-pending": "`Published` is written, not committed.";
     MarkedPublished = "marked-published": "The batch is `Published`.";
+    WorkplaceRemoved = "workplace-removed": "The directory of a rendering that is published, or that staging refused, is gone.";
 
     // It is collected.
     CollectedSeen = "collected-seen": "The archive was seen to have taken files; nothing is recorded of it.";

@@ -5,11 +5,12 @@
 
 mod capture;
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::durable::{self, PathError, WithPath};
@@ -27,7 +28,26 @@ const BUFFER_BYTES: usize = 128 * 1024;
 pub struct Vault {
     dir: PathBuf,
     temporary: PathBuf,
+    /// Tells this process's temporary files from those of others, on whatever machine.
+    instance: String,
     next_temporary: AtomicU64,
+}
+
+/// What the holder of a [`VaultGate`] is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VaultUse {
+    /// Put contents, or find them there, and record that they are referred to. Any number at once.
+    Capture,
+    /// Ask which contents nothing refers to, and sweep them. One alone.
+    Sweep,
+}
+
+/// Keeps capture and sweep apart, in all processes that share the vault: a content must not be swept between
+/// its being found there and being recorded. The kernel holds it, not a clock, so that a process that is
+/// paused in the middle of a sweep still has it when it wakes up; one that ends, however it ends, gives it back.
+#[derive(Debug)]
+pub struct VaultGate {
+    _file: File,
 }
 
 /// Why the vault could not keep or give a content.
@@ -46,21 +66,63 @@ pub enum VaultError {
         /// The digest asked for.
         expected: Digest,
     },
+    /// A content that was captured is not there. Retrying helps once the right vault is.
+    #[error(
+        "the vault {} does not hold {}, which was captured; restore it, or, where several homes work with one staging \
+         database, name one vault for all of them (files.vault)", vault.display(), hex::encode(digest)
+    )]
+    Missing {
+        /// The vault's directory.
+        vault: PathBuf,
+        /// The digest asked for.
+        digest: Digest,
+    },
 }
 
 impl Vault {
-    /// Opens the vault in `dir`, creating it if needed, and clears what an earlier crash left half-written.
+    /// Opens the vault in `dir`, creating it if needed, and clears what an earlier crash left half-written,
+    /// unless another process is just writing there.
     ///
     /// # Errors
     /// When the directories cannot be created, listed or cleared.
     pub fn open(dir: &Path) -> Result<Self, VaultError> {
         let temporary = dir.join("tmp");
         durable::create_dir(&temporary)?;
-        for entry in fs::read_dir(&temporary).at("list", &temporary)? {
-            let path = entry.at("list", &temporary)?.path();
+        let instance = uuid::Uuid::new_v4().simple().to_string();
+        let vault = Self { dir: dir.to_owned(), temporary, instance, next_temporary: AtomicU64::new(0) };
+        if let Some(_gate) = vault.try_gate(VaultUse::Sweep)? {
+            vault.clear()?;
+        }
+        Ok(vault)
+    }
+
+    fn clear(&self) -> Result<(), VaultError> {
+        for entry in fs::read_dir(&self.temporary).at("list", &self.temporary)? {
+            let path = entry.at("list", &self.temporary)?.path();
             durable::remove(&path, Step::LeftoverRemoved)?;
         }
-        Ok(Self { dir: dir.to_owned(), temporary, next_temporary: AtomicU64::new(0) })
+        Ok(())
+    }
+
+    /// Takes the gate, unless another process has it for something that does not go together with `purpose`.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened, or its file system knows no locks.
+    pub fn try_gate(&self, purpose: VaultUse) -> Result<Option<VaultGate>, VaultError> {
+        let path = self.dir.join("gate.lock");
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).at("open", &path)?;
+        let operation = match purpose {
+            VaultUse::Capture => FlockOperation::NonBlockingLockShared,
+            VaultUse::Sweep => FlockOperation::NonBlockingLockExclusive,
+        };
+        match flock(&file, operation) {
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            other => {
+                other.at("lock", &path)?;
+                Ok(Some(VaultGate { _file: file }))
+            }
+        }
     }
 
     fn path_of(&self, digest: &Digest) -> PathBuf {
@@ -74,7 +136,7 @@ impl Vault {
     /// [`VaultError::Source`] when `bytes` fails, [`VaultError::Disk`] when the vault does.
     pub fn put(&self, mut bytes: impl Read) -> Result<(Digest, u64), VaultError> {
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.temporary.join(format!("{}-{number}", std::process::id()));
+        let temporary = self.temporary.join(format!("{}-{number}", self.instance));
         let written = self.write_temporary(&temporary, &mut bytes);
         let (digest, size) = written.inspect_err(|_| {
             // What is half-written is worthless; should this fail too, the next start clears it.
@@ -130,10 +192,16 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::Damaged`] when the stored bytes are not what they should be; what `out` then
-    /// holds must not be used. [`VaultError::Disk`] when reading or writing fails.
+    /// holds must not be used. [`VaultError::Missing`] when there are none. [`VaultError::Disk`] when reading
+    /// or writing fails.
     pub fn copy_to(&self, digest: &Digest, out: &mut impl Write) -> Result<u64, VaultError> {
         let path = self.path_of(digest);
-        let mut file = File::open(&path).at("open", &path)?;
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(VaultError::Missing { vault: self.dir.clone(), digest: *digest });
+            }
+            other => other.at("open", &path)?,
+        };
         let mut hasher = Sha256::new();
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut size = 0;
@@ -184,6 +252,26 @@ mod tests {
     }
 
     #[test]
+    fn a_sweep_is_alone_and_a_start_clears_nothing_that_is_being_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        let written = dir.path().join("tmp/half");
+        fs::write(&written, "half").unwrap();
+        {
+            let _captures = [VaultUse::Capture; 2].map(|purpose| vault.try_gate(purpose).unwrap().unwrap());
+            assert!(vault.try_gate(VaultUse::Sweep).unwrap().is_none());
+            // Another process that starts meanwhile.
+            Vault::open(dir.path()).unwrap();
+            assert!(written.exists());
+        }
+        let sweep = vault.try_gate(VaultUse::Sweep).unwrap().unwrap();
+        assert!(vault.try_gate(VaultUse::Capture).unwrap().is_none());
+        drop(sweep);
+        Vault::open(dir.path()).unwrap();
+        assert!(!written.exists());
+    }
+
+    #[test]
     fn a_damaged_content_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::open(dir.path()).unwrap();
@@ -200,7 +288,7 @@ mod tests {
         let (second, _) = vault.put(&b"second"[..]).unwrap();
         vault.sweep(&[first]).unwrap();
         vault.sweep(&[first]).unwrap();
-        assert!(vault.copy_to(&first, &mut Vec::new()).is_err());
+        assert!(matches!(vault.copy_to(&first, &mut Vec::new()), Err(VaultError::Missing { .. })));
         assert_eq!(vault.copy_to(&second, &mut Vec::new()).unwrap(), 6);
     }
 }

@@ -1,11 +1,20 @@
 //! Rules for `[staging]`: the keys of one store only, and an address without a password.
 
+use super::super::Span;
 use super::super::sections::{StagingSection, Store};
 use super::super::shape::without_password;
 use super::super::url::Address;
 use super::Rules;
 
+/// A shorter lease would change hands whenever a disk stalls.
+const LEASE_MIN: Span = Span::from_secs(5);
+const LEASE_MIN_LABORATORY: Span = Span::from_secs(1);
+/// A longer one would leave an adapter without a worker for too long.
+const LEASE_MAX: Span = Span::from_secs(3600);
+
 pub(super) fn check(rules: &mut Rules<'_>) {
+    let least = if rules.config().laboratory { LEASE_MIN_LABORATORY } else { LEASE_MIN };
+    rules.span_between(&["staging", "lease"], rules.config().staging.lease, least, LEASE_MAX);
     if rules.broken(&["staging", "store"]) {
         return;
     }

@@ -29,7 +29,7 @@ pub struct Config {
 
     /// # Laboratory
     ///
-    /// Allows intervals from one second, and lets `CHANCERY_CRASH_AT` and `CHANCERY_PAUSE_AT` end or stop the process
+    /// Allows intervals and leases from one second, and lets `CHANCERY_CRASH_AT` and `CHANCERY_PAUSE_AT` end or stop the process
     /// at a named step, for demonstrations and tests. Never set it beside a real archive: it makes many small
     /// files. Default: false.
     pub laboratory: bool,
@@ -180,6 +180,13 @@ pub struct StagingSection {
     /// The most connections to PostgreSQL, 2 to 100. Default: 8.
     #[schemars(range(min = 2, max = 100))]
     pub connections: u32,
+
+    /// # Lease
+    ///
+    /// When several processes share one staging database, one of them works for an adapter, and another takes
+    /// over when it has given no sign of life for so long. It gives one every third of it. From 5s to 1h;
+    /// from 1s in a laboratory. Default: 1m.
+    pub lease: Span,
 }
 
 /// The database behind staging.
@@ -301,6 +308,7 @@ impl Default for StagingSection {
             password_env: None,
             schema: "chancery".into(),
             connections: 8,
+            lease: Span::from_secs(60),
         }
     }
 }

@@ -43,6 +43,8 @@ const MISTAKES: &[Mistake] = &[
     m("[spool]\nenabled = \"true\"", 4, "spool.enabled", "true or false", "leave the quotes out"),
     m("[spool]\nenabled = 1", 4, "spool.enabled", "true or false", "write enabled = true"),
     m("[staging]\nconnections = \"8\"", 4, "staging.connections", "from 2 to 100", "leave the quotes out"),
+    m("[staging]\nlease = \"4s\"", 4, "staging.lease", "5s to 1h", "set it to \"5s\" or more"),
+    m("[staging]\nlease = \"2h\"", 4, "staging.lease", "5s to 1h", "set it to \"1h\" or less"),
     m("[files]\nvault = 3", 4, "files.vault", "a path", "double quotes"),
     m("[files]\nvault = \"\"", 4, "files.vault", "a path", "leave the key out"),
     m("[conversations]\npresence_lease = 20", 4, "conversations.presence_lease", "a span of time", "give it a unit: \"20s\""),

@@ -165,6 +165,8 @@ async fn write_render(connection: &mut PgConnection, rendered: &RenderedBatch, s
         .bind(count(counts.replaced_characters))
         .bind(count(counts.files))
         .bind(count(counts.bytes))
+        .bind(&rendered.workplace.share)
+        .bind(&rendered.workplace.directory)
         .execute(&mut *connection)
         .await?;
     sqlx::query(sql::CLEAR_OUTPUTS).bind(rendered.id).execute(&mut *connection).await?;

@@ -44,6 +44,6 @@ struct Locks {
     writers: i64,
     /// Held while new sources, rooms and persons are numbered.
     numbers: i64,
-    /// Held by the transactions that cut and that purge.
+    /// Held by the transactions that cut and that purge; shared by those that record captures.
     batches: i64,
 }

@@ -89,6 +89,8 @@ impl PostgresStaging {
     /// vault's sweep loses none of them.
     async fn unreferenced(&self) -> Result<Vec<[u8; 32]>> {
         let mut tx = self.begin().await?;
+        // A capture whose answer was lost with its connection may still be committing; it is waited for.
+        sqlx::query(sql::LOCK).bind(self.locks.batches).execute(&mut *tx).await?;
         sqlx::query(sql::REFERENCED_AGAIN).execute(&mut *tx).await?;
         let found: Vec<Vec<u8>> = sqlx::query_scalar(sql::UNREFERENCED).fetch_all(&mut *tx).await?;
         commit(tx, Commit::UNREFERENCED_LISTED).await?;

@@ -11,6 +11,7 @@ use crate::staging::keys::{broken, digest, instant, small, uncount};
 use crate::staging::{
     ActRow, AdapterRow, AlertRow, BatchCounts, BatchRow, BatchState, BatchTotals, Capture, CaptureRow, NewAct,
     OutputKind, OutputRow, QuarantineRow, QuarantineState, Result, RoomNo, SeqRange, SourceRow, StagedEvent, Totals,
+    Workplace,
 };
 
 /// Reads events and shares the texts that many of them have in common.
@@ -103,6 +104,7 @@ pub(super) fn batch(row: &PgRow) -> Result<BatchRow> {
         collected_at: maybe_time(row, "collected_at")?,
         collected_how: row.try_get("collected_how")?,
         purged_at: maybe_time(row, "purged_at")?,
+        workplace: Workplace { share: row.try_get("share")?, directory: row.try_get("workplace")? },
     })
 }
 

@@ -71,6 +71,8 @@ impl WriteStaging for PostgresStaging {
 
     async fn record_captures(&self, captures: &[CaptureRow]) -> Result<()> {
         let mut tx = self.begin().await?;
+        // A purge that asks what is no longer referred to waits for this commit, however its client fares.
+        sqlx::query(sql::LOCK_SHARED).bind(self.locks.batches).execute(&mut *tx).await?;
         for capture in captures {
             let add = sqlx::query(sql::ADD_CAPTURE).bind(capture.seq);
             let add = match &capture.outcome {

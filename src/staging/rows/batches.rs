@@ -98,6 +98,18 @@ pub struct BatchRow {
     pub collected_how: Option<String>,
     /// When it was purged.
     pub purged_at: Option<Ticks>,
+    /// Where its temporary files were made, once rendered.
+    pub workplace: Workplace,
+}
+
+/// Where one rendering of a batch made its temporary files. No other rendering writes there, so the files of a
+/// recorded rendering are never touched by one that was paused meanwhile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Workplace {
+    /// The id in the share's marker. Empty: the marker has none, or nothing was written.
+    pub share: String,
+    /// The directory's name among the temporary files. Empty: none of its own, as before there were workplaces.
+    pub directory: String,
 }
 
 /// What a batch holds.
@@ -145,6 +157,8 @@ pub struct RenderedBatch {
     pub outputs: Vec<OutputRow>,
     /// Rooms whose presence changed, with the new bytes.
     pub presence: Vec<(RoomNo, Vec<u8>)>,
+    /// Where its temporary files lie.
+    pub workplace: Workplace,
 }
 
 /// A step of a batch's life.

@@ -6,7 +6,9 @@ mod files;
 mod overview;
 mod quarantine;
 
-pub use batches::{BatchCounts, BatchFilter, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch};
+pub use batches::{
+    BatchCounts, BatchFilter, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch, Workplace,
+};
 pub use events::{Arrivals, NewEvent, Staged, StagedEvent};
 pub use files::{Capture, CaptureRow, OutputKind, OutputRow, PurgedEvents};
 pub use overview::{ActRow, AdapterRow, AlertRow, BatchTotals, NewAct, SourceRow, Totals};

@@ -156,6 +156,8 @@ async fn write_render(connection: &mut SqliteConnection, rendered: &RenderedBatc
         .bind(count(counts.replaced_characters))
         .bind(count(counts.files))
         .bind(count(counts.bytes))
+        .bind(&rendered.workplace.share)
+        .bind(&rendered.workplace.directory)
         .execute(&mut *connection)
         .await?;
     sqlx::query(sql::CLEAR_OUTPUTS).bind(rendered.id).execute(&mut *connection).await?;

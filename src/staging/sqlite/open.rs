@@ -28,7 +28,10 @@ const CACHE_KIB: &str = "-65536";
 /// The log is cut back to so many bytes after it has grown beyond.
 const LOG_BYTES: &str = "67108864";
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "staging", include_str!("migrations/0001_staging.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "staging", include_str!("migrations/0001_staging.sql")),
+    (2, "workplace", include_str!("migrations/0002_workplace.sql")),
+];
 
 /// Opens the file, creates it if it is missing, and brings its tables up to date. Its directory exists.
 pub(in crate::staging) async fn open(path: &Path) -> Result<SqliteStaging> {

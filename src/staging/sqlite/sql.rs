@@ -23,7 +23,7 @@ macro_rules! batch_columns {
     () => {
         "id, adapter, interval_start, interval_end, from_seq, to_seq, first, state, attempts, retry_at, reason, \
          events, messages, signals, conversations, late, left_out, replaced_characters, files, bytes, cut_at, \
-         published_at, collected_at, collected_how, purged_at"
+         published_at, collected_at, collected_how, purged_at, share, workplace"
     };
 }
 
@@ -131,7 +131,8 @@ statements! {
         values ($1, $2, $3, $4, $5, $6) on conflict (seq) do nothing";
     LOCK_BATCH = concat!("select ", batch_columns!(), " from batches where id = $1");
     SET_RENDERED = "update batches set state = $2, reason = null, events = $3, messages = $4, signals = $5, \
-        conversations = $6, late = $7, left_out = $8, replaced_characters = $9, files = $10, bytes = $11 where id = $1";
+        conversations = $6, late = $7, left_out = $8, replaced_characters = $9, files = $10, bytes = $11, \
+        share = $12, workplace = $13 where id = $1";
     CLEAR_OUTPUTS = "delete from outputs where batch_id = $1";
     ADD_OUTPUT = "insert into outputs (batch_id, position, name, kind, size, sha256, messages, collected_at) \
         values ($1, $2, $3, $4, $5, $6, $7, $8)";

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::kit::{Fixture, event, minute, new_cut, rendered};
-use crate::staging::{BatchCounts, BatchState, BatchStep, By, Lease, OutputRow, RenderedBatch, StagingError};
+use crate::staging::{
+    BatchCounts, BatchState, BatchStep, By, Lease, OutputRow, RenderedBatch, StagingError, Workplace,
+};
 
 fn refused<T: std::fmt::Debug>(result: crate::staging::Result<T>) {
     let error = result.unwrap_err();
@@ -37,6 +39,19 @@ pub(super) async fn a_batch_without_files_is_empty(f: &Fixture) {
     let row = f.staging.batch(batch.id).await.unwrap().unwrap();
     assert_eq!((row.state, row.counts.signals), (BatchState::Empty, 3));
     refused(f.staging.finish_render(&lease, &rendered(&batch, &["a.xml"])).await);
+}
+
+pub(super) async fn the_first_recorded_workplace_stands(f: &Fixture) {
+    f.stage(vec![event("s", "1")]).await;
+    let batch = f.cut("a", 1).await;
+    let lease = f.lease("a").await;
+    let made_in = |directory: &str| Workplace { share: "a-share".into(), directory: directory.into() };
+    let result = |directory| RenderedBatch { workplace: made_in(directory), ..rendered(&batch, &["a.xml"]) };
+    assert_eq!(batch.workplace, Workplace::default());
+    f.staging.finish_render(&lease, &result("1-1")).await.unwrap();
+    // As when the answer to the first was lost, and the batch was rendered again.
+    f.staging.finish_render(&lease, &result("1-2")).await.unwrap();
+    assert_eq!(f.staging.batch(batch.id).await.unwrap().unwrap().workplace, made_in("1-1"));
 }
 
 pub(super) async fn only_allowed_steps_are_taken(f: &Fixture) {

@@ -13,7 +13,7 @@ use crate::config::{Config, StagingSection, Store};
 use crate::model::{Kind, Ticks};
 use crate::staging::{
     Arrivals, BatchCounts, BatchRow, BatchState, BatchStep, By, Lease, NewCut, NewEvent, NewQuarantined, OutputKind,
-    OutputRow, RenderedBatch, SeqRange, Staged, StagedEvent, Staging, open,
+    OutputRow, RenderedBatch, SeqRange, Staged, StagedEvent, Staging, Workplace, open,
 };
 
 /// A store of one test.
@@ -215,5 +215,11 @@ pub(super) fn rendered(batch: &BatchRow, names: &[&str]) -> RenderedBatch {
         collected_at: None,
     });
     let counts = BatchCounts { events: 2, messages: 1, files: names.len() as u64, bytes: 10, ..BatchCounts::default() };
-    RenderedBatch { id: batch.id, counts, outputs: outputs.collect(), presence: Vec::new() }
+    RenderedBatch {
+        id: batch.id,
+        counts,
+        outputs: outputs.collect(),
+        presence: Vec::new(),
+        workplace: Workplace::default(),
+    }
 }
