@@ -6,8 +6,10 @@
 
 mod crash;
 mod end_to_end;
+mod fencing;
 mod operations;
 mod poison;
+mod pressure;
 mod same_result;
 mod support;
 mod text;

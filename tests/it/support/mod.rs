@@ -135,9 +135,7 @@ impl Lab {
 
     /// Starts the daemon; its log goes to a file of the laboratory.
     pub fn daemon(&self) -> Daemon {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("daemon.log")).unwrap();
-        let child = self.command(&["run"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        Daemon { child, log: self.path("daemon.log") }
+        Daemon::start(self.command(&["run"]), self.path("daemon.log"))
     }
 
     /// Moves lines into the spool directory as one file, as an emitter would.
@@ -217,7 +215,18 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn signal(&self, signal: rustix::process::Signal) {
+    /// Starts a `chancery run`; what it says is added to the file `log`.
+    pub fn start(mut command: Command, log: PathBuf) -> Self {
+        let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Self { child, log }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, signal).unwrap();
     }
