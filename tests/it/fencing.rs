@@ -16,7 +16,7 @@ use crate::support::{Daemon, Lab, Store, eventually, keys, messages};
 /// Short enough that a test need not wait long, long enough for a busy machine to renew it.
 const LEASE: &str = "5s";
 /// Several files in each batch, so that there is something between one file and the next.
-const ADAPTER: &str = "[[adapter]]\nname = \"canonical\"\ninterval = \"1s\"\none_room_per_file = true\n\
+const ADAPTER: &str = "[[adapter]]\nname = \"canonical\"\ninterval = \"2s\"\none_room_per_file = true\n\
     keep_after_collection = \"0s\"\npickup = \"share/canonical\"\n";
 /// Keeps what it has, and so keeps everything staged for [`ADAPTER`], which cuts later.
 const OTHER: &str =

@@ -19,6 +19,9 @@ use crate::staging::{Result, StagingError};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement waits for another process to let go of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is tried to bring the tables up to date, and the pause in between.
+const MIGRATION_LOOKS: u32 = 5;
+const MIGRATION_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that only read; a running render holds one.
 const READERS: u32 = 8;
 /// Pages in the log before they are copied into the file: fewer, larger copies than the default of 1000.
@@ -49,7 +52,16 @@ pub(in crate::staging) async fn open(path: &Path) -> Result<SqliteStaging> {
         .pragma("cache_size", CACHE_KIB);
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
     let writer = pool().max_connections(1).idle_timeout(None).max_lifetime(None).connect_with(writing).await?;
-    migrator(MIGRATIONS).run(&writer).await?;
+    // Two processes may open a new file at once, and the driver takes no lock for that in SQLite. Each step is one
+    // transaction: the process that comes second fails, and finds it done when it looks again.
+    let mut looks = 1;
+    while let Err(error) = migrator(MIGRATIONS).run(&writer).await {
+        if looks == MIGRATION_LOOKS {
+            return Err(error.into());
+        }
+        looks += 1;
+        tokio::time::sleep(MIGRATION_PAUSE).await;
+    }
     let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
     Ok(SqliteStaging {
         writer,
@@ -93,6 +105,23 @@ mod tests {
         sqlx::query(change).execute(&store.writer).await.unwrap();
         let refused = open(&later).await.err().unwrap();
         assert!(matches!(&refused, StagingError::Broken { detail } if detail.contains("later version")), "{refused}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_new_file_may_be_opened_by_several_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..5 {
+            let path = dir.path().join(format!("{round}.db"));
+            let opened: Vec<_> = (0..4)
+                .map(|_| {
+                    let path = path.clone();
+                    tokio::spawn(async move { open(&path).await.map(drop) })
+                })
+                .collect();
+            for one in opened {
+                one.await.unwrap().unwrap();
+            }
+        }
     }
 
     #[tokio::test]
