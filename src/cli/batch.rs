@@ -168,9 +168,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
                 }
                 let from = [BatchState::Failed, BatchState::Cut, BatchState::Published];
                 let abandon = BatchStep::Abandoned { reason: reason.clone() };
-                step(&staging, *id, &from, &abandon, ("batch abandon", reason)).await?;
-                let subject = format!("batch {id}");
-                staging.close_alert("batch-failed", &subject, Ticks::now()).await.map_err(staging_failure)?;
+                let was_abandoned = batch.state == BatchState::Abandoned.as_str();
+                let abandoned = step(&staging, *id, &from, &abandon, ("batch abandon", reason)).await;
+                // Also when it was abandoned before: that may have been cut off before the alert was closed.
+                if abandoned.is_ok() || was_abandoned {
+                    let subject = format!("batch {id}");
+                    staging.close_alert("batch-failed", &subject, Ticks::now()).await.map_err(staging_failure)?;
+                }
+                abandoned?;
                 eprintln!("batch {id} is abandoned");
                 Ok(ExitStatus::Done)
             }

@@ -265,8 +265,9 @@ impl AdapterWriter {
         match rendered {
             Ok(rendered) => {
                 let empty = rendered.outputs.is_empty();
-                self.record(&share, lease, &rendered).await?;
+                // Before the state: a crash between the two must not leave an alert that nothing closes any more.
                 desk.shared.staging.close_alert("batch-failed", &format!("batch {id}"), Ticks::now()).await?;
+                self.record(&share, lease, &rendered).await?;
                 if empty { Ok(()) } else { self.publish(id, lease).await }
             }
             Err(RenderError::Engine(error)) => Err(error),
@@ -336,11 +337,13 @@ impl AdapterWriter {
         let now = Ticks::now();
         let (staging, name) = (&self.desk.shared.staging, &self.desk.adapter.name);
         tracing::error!(adapter = name, batch = batch.id, reason, "the batch could not be rendered");
-        let retry_at = decide::retry_at(batch.attempts, now);
-        let failed = BatchStep::Failed { reason: reason.clone(), retry_at, presence };
-        staging.advance(By::Worker(lease), batch.id, &[BatchState::Cut], &failed).await?;
+        // Before the state: a crash between the two must not leave a failed batch of which nobody is told.
         let detail = format!("adapter {name}: {reason}");
-        Ok(staging.raise_alert("batch-failed", &format!("batch {}", batch.id), &detail, now).await?)
+        staging.raise_alert("batch-failed", &format!("batch {}", batch.id), &detail, now).await?;
+        let retry_at = decide::retry_at(batch.attempts, now);
+        let failed = BatchStep::Failed { reason, retry_at, presence };
+        staging.advance(By::Worker(lease), batch.id, &[BatchState::Cut], &failed).await?;
+        Ok(())
     }
 
     /// The adapter's share, opened once under each lease.

@@ -188,10 +188,11 @@ impl Collector {
         };
         match done {
             Ok(()) => {
+                // Before the state: a crash between the two must not leave an alert that nothing closes any more.
+                staging.close_alert("changed-on-share", &format!("batch {id}"), now).await?;
                 staging
                     .advance(By::Worker(lease), id, &[BatchState::Collected], &BatchStep::Purged { at: now })
                     .await?;
-                staging.close_alert("changed-on-share", &format!("batch {id}"), now).await?;
                 tracing::info!(adapter = desk.adapter.name, batch = id, "purged");
                 desk.shared.batch_purged.store(true, Ordering::Relaxed);
                 Ok(())

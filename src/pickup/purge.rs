@@ -119,8 +119,13 @@ impl Purge {
             durable::write_whole(&path, &text, Commit::CERTIFICATE_WRITTEN)?;
         }
         for file in &self.files {
-            durable::remove(&share.path(&acknowledgement(&file.name)), Step::AcknowledgementPurged)?;
             durable::remove(&share.path(&file.name), Step::FilePurged)?;
+        }
+        durable::sync_dir(share.dir(), Step::PurgeSynced)?;
+        // The acknowledgements go last, once it is durable that their files are gone: an archive that finds a file
+        // without one takes it again.
+        for file in &self.files {
+            durable::remove(&share.path(&acknowledgement(&file.name)), Step::AcknowledgementPurged)?;
         }
         Ok(durable::sync_dir(share.dir(), Step::PurgeSynced)?)
     }

@@ -112,9 +112,9 @@ steps! {
     // It is purged.
     CertificateWrittenPending = "certificate-written-pending": "The purge certificate is synced under a temporary name.";
     CertificateWritten = "certificate-written": "The purge certificate stands; nothing is deleted yet.";
-    AcknowledgementPurged = "acknowledgement-purged": "An acknowledgement file is deleted from the share.";
     FilePurged = "file-purged": "A file of the batch is deleted from the share.";
-    PurgeSynced = "purge-synced": "That they are gone is durable.";
+    PurgeSynced = "purge-synced": "That the files, or then their acknowledgements, are gone is durable.";
+    AcknowledgementPurged = "acknowledgement-purged": "An acknowledgement is deleted from the share; its file went before.";
     MarkedPurgedPending = "marked-purged-pending": "`Purged` is written, not committed.";
     MarkedPurged = "marked-purged": "The batch is `Purged`.";
     SweptForgottenPending = "swept-forgotten-pending": "The contents swept last time are struck off the list, not committed.";
