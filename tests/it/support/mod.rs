@@ -1,13 +1,15 @@
 //! A laboratory for one test: configuration, directories, broker objects and database schema of its own.
 
+mod archive;
 mod outputs;
 mod raw_amqp;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+pub use archive::{Archive, Takes, sha256_of};
 pub use outputs::{Message, messages, output_files};
 pub use raw_amqp::RawPublisher;
 use tempfile::TempDir;
@@ -135,7 +137,14 @@ impl Lab {
 
     /// Starts the daemon; its log goes to a file of the laboratory.
     pub fn daemon(&self) -> Daemon {
-        Daemon::start(self.command(&["run"]), self.path("daemon.log"))
+        self.daemon_with(&[])
+    }
+
+    /// Starts the daemon with these environment variables.
+    pub fn daemon_with(&self, variables: &[(&str, &str)]) -> Daemon {
+        let mut command = self.command(&["run"]);
+        command.envs(variables.iter().copied());
+        Daemon::start(command, self.path("daemon.log"))
     }
 
     /// Moves lines into the spool directory as one file, as an emitter would.
@@ -250,6 +259,11 @@ impl Daemon {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     pub fn log(&self) -> String {
