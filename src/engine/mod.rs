@@ -14,6 +14,8 @@ mod lock;
 mod purger;
 mod render;
 mod share;
+#[cfg(test)]
+mod simulation;
 mod watch;
 
 use std::sync::Arc;

@@ -50,6 +50,12 @@ pub fn look(share: &Share) -> Result<Sighting, PickupError> {
     Ok(Sighting(names))
 }
 
+impl FromIterator<String> for Sighting {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
 impl Sighting {
     /// Judges a published batch by its files.
     pub fn judge(&self, when: CollectedWhen, outputs: &[OutputRow], published_at: Ticks, now: Ticks) -> Seen {

@@ -23,7 +23,7 @@ mod rows;
 mod sqlite;
 mod steps;
 #[cfg(test)]
-mod suite;
+pub(crate) mod suite;
 
 pub use open::open;
 pub use rows::{

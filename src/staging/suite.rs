@@ -13,7 +13,7 @@ mod numbering;
 mod purging;
 mod splitting;
 
-pub(super) use kit::Fixture;
+pub(crate) use kit::{Fixture, events};
 
 /// Declares each test once per store.
 macro_rules! suite {

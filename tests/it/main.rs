@@ -12,5 +12,6 @@ mod operations;
 mod poison;
 mod pressure;
 mod same_result;
+mod shares;
 mod support;
 mod text;

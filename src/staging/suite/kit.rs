@@ -17,8 +17,8 @@ use crate::staging::{
 };
 
 /// A store of one test.
-pub(in crate::staging) struct Fixture {
-    pub(in crate::staging) staging: Staging,
+pub(crate) struct Fixture {
+    pub(crate) staging: Staging,
     pub(in crate::staging) config: Config,
     _home: TempDir,
     _schema: Option<Schema>,
@@ -31,11 +31,11 @@ struct Schema {
 }
 
 impl Fixture {
-    pub(in crate::staging) async fn sqlite() -> Self {
+    pub(crate) async fn sqlite() -> Self {
         Self::of(StagingSection::default(), None).await
     }
 
-    pub(in crate::staging) async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         let Ok(url) = std::env::var("CHANCERY_TEST_POSTGRES_URL") else {
             panic!("CHANCERY_TEST_POSTGRES_URL is not set: start them with deploy/services (deploy/test does)")
         };
@@ -173,7 +173,7 @@ pub(super) fn with_raw(event: NewEvent, raw: &[u8]) -> NewEvent {
 }
 
 /// Events with ids from a range.
-pub(super) fn events(source: &str, ids: std::ops::Range<usize>) -> Vec<NewEvent> {
+pub(crate) fn events(source: &str, ids: std::ops::Range<usize>) -> Vec<NewEvent> {
     ids.map(|id| event(source, &id.to_string())).collect()
 }
 

@@ -1,0 +1,480 @@
+//! The tasks of one process, step by step as the real ones go, asking the real decisions.
+//!
+//! Between two steps the process may die, stop for minutes, or find that another has taken its place.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::world::{Handle, World};
+use super::{Plan, Sabotage, Scheduler};
+use crate::config::CollectedWhen;
+use crate::engine::decide::{self, After, Job, Pace, Work};
+use crate::engine::error::EngineError;
+use crate::model::Ticks;
+use crate::pickup::{BatchNames, Extension, PickupError, Seen, Sighting};
+use crate::staging::{
+    BatchCounts, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, OutputKind, OutputRow, RenderedBatch,
+    StagingError,
+};
+use crate::support::backoff::Backoff;
+
+use super::share::{Mood, SimShare};
+
+const LEASE_MS: i64 = 60_000;
+const RENEWAL_MS: i64 = 20_000;
+const COLLECTOR_TICK_MS: i64 = 1_000;
+
+type Done<T> = Result<T, EngineError>;
+
+/// Spawns the tasks of a process.
+pub(super) fn start(scheduler: &mut Scheduler, process: usize) {
+    let adapters = {
+        let mut world = scheduler.world.borrow_mut();
+        world.processes[process].held.clear();
+        world.adapters.len()
+    };
+    for adapter in 0..adapters {
+        scheduler.spawn(Some(process), |handle| cutter(handle, adapter));
+        scheduler.spawn(Some(process), |handle| async move {
+            Writer { handle, adapter, opened: None, resting: BTreeMap::new() }.run().await;
+        });
+        scheduler.spawn(Some(process), |handle| collector(handle, adapter));
+    }
+    scheduler.spawn(Some(process), purger);
+}
+
+impl Handle {
+    /// One transaction. The database may be away, and now and then its answer is lost after the fact.
+    async fn store<T>(&self, f: impl FnOnce(&mut World) -> Result<T, StagingError>) -> Done<T> {
+        self.give_way().await;
+        let away = |detail: &str| Err(EngineError::Staging(StagingError::Unavailable { detail: detail.into() }));
+        self.with(|world| {
+            if !world.store_up {
+                return away("down");
+            }
+            let done = f(world)?;
+            if world.plan.answers_get_lost && !world.settling && world.dice.permille(5) {
+                world.note(|| "an answer of the database is lost".into());
+                return away("the answer was lost");
+            }
+            Ok(done)
+        })
+    }
+
+    /// One operation on the share. It may hang, but it is not called off.
+    async fn share<T>(&self, adapter: usize, f: impl FnOnce(&mut World) -> Result<T, PickupError>) -> Done<T> {
+        self.give_way().await;
+        while self.with(|world| world.adapters[adapter].share.mood == Mood::Hanging) {
+            self.sleep(1_000).await;
+        }
+        Ok(self.with(f)?)
+    }
+
+    fn clock(&self) -> Ticks {
+        self.with(|world| world.clock(self.process))
+    }
+
+    fn name(&self, adapter: usize) -> String {
+        self.with(|world| world.adapters[adapter].config.name.clone())
+    }
+
+    /// Sleeps for as long as decided, and a little longer on a busy machine. When all is quiet in the end, much
+    /// longer: then every task has nothing to do most of the time.
+    async fn rest(&self, decided: std::time::Duration) {
+        let decided = i64::try_from(decided.as_millis()).unwrap_or(i64::MAX / 200);
+        let stretch = self.with(|world| match (world.plan.exact, world.settling) {
+            (true, _) => 10,
+            (false, false) => world.dice.between(10, 200),
+            (false, true) => world.dice.between(100, 900),
+        });
+        self.sleep(decided.max(1) * stretch / 10).await;
+    }
+
+    /// As `Tenure::hold`.
+    async fn hold(&self, adapter: usize) -> Done<Option<Lease>> {
+        let fresh = self.with(|world| {
+            let held = world.processes[self.process].held.get(&adapter);
+            held.filter(|(_, renewed)| world.now - renewed < RENEWAL_MS).map(|(lease, _)| lease.clone())
+        });
+        if fresh.is_some() {
+            return Ok(fresh);
+        }
+        let (name, holder) = (format!("adapter:{}", self.name(adapter)), format!("home {}", self.process));
+        let lease = self
+            .store(|world| {
+                let clock = world.store_clock();
+                Ok(world.store.lease(&name, &holder, LEASE_MS, clock))
+            })
+            .await?;
+        self.with(|world| {
+            let now = world.now;
+            let held = &mut world.processes[self.process].held;
+            match &lease {
+                Some(lease) => held.insert(adapter, (lease.clone(), now)),
+                None => held.remove(&adapter),
+            };
+        });
+        Ok(lease)
+    }
+
+    fn forget_if_lost(&self, adapter: usize, error: &EngineError) {
+        if decide::after(error) == After::LeaseGone {
+            self.with(|world| world.processes[self.process].held.remove(&adapter));
+        }
+    }
+}
+
+/// Waits as the real tasks do, without their jitter.
+fn trouble(failures: &mut u32, failed: bool) -> Option<std::time::Duration> {
+    *failures = if failed { *failures + 1 } else { 0 };
+    failed.then(|| Backoff::new(crate::engine::TROUBLE_RETRY.0, crate::engine::TROUBLE_RETRY.1).step(*failures - 1))
+}
+
+async fn cutter(handle: Handle, adapter: usize) {
+    let (mut last_end, mut failures) = (None, 0);
+    let interval = handle.with(|world| world.adapters[adapter].config.interval);
+    loop {
+        let turned = cut(&handle, adapter, &mut last_end).await;
+        if let Err(error) = &turned {
+            handle.forget_if_lost(adapter, error);
+        }
+        let wait = trouble(&mut failures, turned.is_err());
+        handle.rest(decide::cutter_sleep(last_end, interval, wait, handle.clock())).await;
+    }
+}
+
+async fn cut(handle: &Handle, adapter: usize, last_end: &mut Option<Ticks>) -> Done<()> {
+    let Some(lease) = handle.hold(adapter).await? else { return Ok(()) };
+    let name = handle.name(adapter);
+    let position = handle.store(|world| Ok(world.store.position(&name).cloned())).await?;
+    *last_end = position.map(|row| row.cut_at);
+    let (now, interval) = (handle.clock(), handle.with(|world| world.adapters[adapter].config.interval));
+    if let Some(window) = decide::cut(*last_end, interval, Pace::WhenDue, now) {
+        let new = NewCut { adapter: name.clone(), interval_start: window.start, interval_end: window.end };
+        let batch = handle
+            .store(|world| {
+                let before = world.store.position(&name).map(|row| (row.cut_seq, row.cut_at));
+                let batch = world.store.cut(&lease, &new)?;
+                world.note(|| {
+                    format!("process {} cuts batch {} of {name}: {:?}", handle.process, batch.id, batch.range)
+                });
+                world.cut(&batch, before, now);
+                Ok(batch)
+            })
+            .await?;
+        *last_end = Some(batch.interval_end);
+    }
+    Ok(())
+}
+
+struct Writer {
+    handle: Handle,
+    adapter: usize,
+    /// The token under which the share was opened.
+    opened: Option<i64>,
+    resting: BTreeMap<BatchId, i64>,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            let turned = self.turn().await;
+            if let Err(error) = &turned {
+                self.handle.forget_if_lost(self.adapter, error);
+            }
+            let wait = trouble(&mut failures, turned.is_err());
+            self.handle.rest(decide::writer_sleep(wait)).await;
+        }
+    }
+
+    async fn batches(&self, states: &[BatchState]) -> Done<Vec<BatchRow>> {
+        let name = self.handle.name(self.adapter);
+        self.handle.store(|world| Ok(world.store.batches(&name, states))).await
+    }
+
+    async fn turn(&mut self) -> Done<()> {
+        let Some(lease) = self.handle.hold(self.adapter).await? else { return Ok(()) };
+        let waiting = self.batches(&[BatchState::Cut, BatchState::Rendered, BatchState::Failed]).await?;
+        let now = self.handle.with(|world| world.now);
+        let rest = i64::try_from(decide::rest().as_millis()).unwrap_or(i64::MAX);
+        self.resting.retain(|_, since| now - *since < rest);
+        for job in decide::jobs(waiting, Pace::WhenDue, self.handle.clock(), |id| self.resting.contains_key(&id)) {
+            let id = job.batch.id;
+            match self.process(job, &lease).await {
+                Err(error) if decide::after(&error) == After::NextBatch => {
+                    self.resting.insert(id, now);
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn process(&mut self, job: Job, lease: &Lease) -> Done<()> {
+        let Job { batch, work } = job;
+        let (id, by) = (batch.id, By::Worker(lease));
+        match work {
+            Work::Close => self.record(id, Vec::new(), lease).await,
+            Work::Publish => self.publish(&batch, lease).await,
+            Work::Render => self.render_and_publish(batch, lease).await,
+            Work::RenderAgain => {
+                let again = self
+                    .handle
+                    .store(|world| world.store.advance(by, id, &[BatchState::Failed], &BatchStep::Retry))
+                    .await?;
+                self.render_and_publish(again, lease).await
+            }
+        }
+    }
+
+    async fn render_and_publish(&mut self, batch: BatchRow, lease: &Lease) -> Done<()> {
+        self.open(lease).await?;
+        let (adapter, id) = (self.adapter, batch.id);
+        let events = self
+            .handle
+            .store(|world| {
+                let (events, expected) = (world.store.events(batch.range), world.holds(&batch));
+                let state = world.store.batch(id).map(|batch| batch.state);
+                // One that was overtaken reads what it likes: its token is worth nothing any more.
+                if state == Some(BatchState::Cut) && events != expected {
+                    world.violated(format!("batch {id} is being rendered from {events:?}, not {expected:?}"));
+                }
+                Ok(events)
+            })
+            .await?;
+        let poisoned = self.handle.with(|world| events.iter().any(|event| world.poison.contains(event)));
+        if poisoned {
+            let retry_at = decide::retry_at(batch.attempts, self.handle.clock());
+            let failed = BatchStep::Failed { reason: "poison".into(), retry_at, presence: Vec::new() };
+            let step = |world: &mut World| world.store.advance(By::Worker(lease), id, &[BatchState::Cut], &failed);
+            return self.handle.store(step).await.map(|_| ());
+        }
+        let names = BatchNames::new(&batch.adapter, batch.interval_end, id);
+        let mut outputs: Vec<OutputRow> = (0..id % 3)
+            .map(|attachment| {
+                row(names.attachment(&[u8::try_from(attachment).unwrap_or(0); 32], None), OutputKind::Attachment)
+            })
+            .collect();
+        outputs.push(row(names.output(Extension::Xml, false), OutputKind::Output));
+        for output in &outputs {
+            let content = if output.kind == OutputKind::Output { events.clone() } else { Vec::new() };
+            let place = |plan: &Plan| (plan.place(lease.token), output.name.clone());
+            let begin = |world: &mut World| {
+                let key = place(&world.plan);
+                world.adapters[adapter].share.temporaries()?.insert(key, (Vec::new(), false));
+                Ok(())
+            };
+            self.handle.share(adapter, begin).await?;
+            let complete = |world: &mut World| {
+                let key = place(&world.plan);
+                world.adapters[adapter].share.temporaries()?.insert(key, (content, true));
+                Ok(())
+            };
+            self.handle.share(adapter, complete).await?;
+        }
+        self.record(id, outputs, lease).await?;
+        self.publish(&batch, lease).await
+    }
+
+    /// Records a rendering, and with it where its files are.
+    async fn record(&self, id: BatchId, outputs: Vec<OutputRow>, lease: &Lease) -> Done<()> {
+        let counts = BatchCounts { files: outputs.len() as u64, ..BatchCounts::default() };
+        let rendered = RenderedBatch { id, counts, outputs, presence: Vec::new() };
+        self.handle
+            .store(|world| {
+                let before = world.store.batch(id).map(|batch| batch.state);
+                world.store.finish_render(lease, &rendered)?;
+                if before == Some(BatchState::Cut) {
+                    let place = world.plan.place(lease.token);
+                    world.adapters[self.adapter].places.insert(id, place);
+                    world.note(|| format!("process {} has rendered batch {id}", self.handle.process));
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn publish(&mut self, batch: &BatchRow, lease: &Lease) -> Done<()> {
+        self.open(lease).await?;
+        let (adapter, id) = (self.adapter, batch.id);
+        let (outputs, place) = self
+            .handle
+            .store(|world| Ok((world.store.outputs(id), world.adapters[adapter].places.get(&id).copied())))
+            .await?;
+        self.handle.share(adapter, |world| world.adapters[adapter].share.check()).await?;
+        for output in &outputs {
+            self.handle.share(adapter, |world| publish_one(world, adapter, id, place.unwrap_or(0), output)).await?;
+        }
+        let published = BatchStep::Published { at: self.handle.clock() };
+        self.handle
+            .store(|world| {
+                world.store.advance(By::Worker(lease), id, &[BatchState::Rendered], &published)?;
+                world.note(|| format!("process {} has published batch {id}", self.handle.process));
+                Ok(())
+            })
+            .await
+    }
+
+    /// Opens the share and clears what renderings that came to nothing left behind; again under each new token.
+    async fn open(&mut self, lease: &Lease) -> Done<()> {
+        if self.opened == Some(lease.token) {
+            return Ok(());
+        }
+        let adapter = self.adapter;
+        let on_share = if self.handle.with(|world| world.plan.sabotage == Some(Sabotage::ForgetMarker)) {
+            Vec::new()
+        } else {
+            self.batches(&decide::ON_SHARE).await?
+        };
+        let marker = decide::marker(!on_share.is_empty());
+        self.handle.share(adapter, |world| world.adapters[adapter].share.open(marker)).await?;
+        let rendered = self.batches(&[BatchState::Rendered]).await?;
+        let clear = |world: &mut World| {
+            let this = &mut world.adapters[adapter];
+            let kept: HashSet<i64> = rendered.iter().filter_map(|batch| this.places.get(&batch.id).copied()).collect();
+            let own = world.plan.place(lease.token);
+            this.share.temporaries()?.retain(|(place, _), _| kept.contains(place) || *place > own);
+            Ok(())
+        };
+        self.handle.share(adapter, clear).await?;
+        self.opened = Some(lease.token);
+        Ok(())
+    }
+}
+
+fn row(name: String, kind: OutputKind) -> OutputRow {
+    OutputRow { position: 0, name, kind, size: 1, sha256: [0; 32], messages: 0, collected_at: None }
+}
+
+/// As `Share::publish` does with each file: what is under neither name was taken by the archive.
+fn publish_one(
+    world: &mut World,
+    adapter: usize,
+    id: BatchId,
+    place: i64,
+    output: &OutputRow,
+) -> Result<(), PickupError> {
+    let share: &mut SimShare = &mut world.adapters[adapter].share;
+    let dir = share.writable()?;
+    let Some((events, complete)) = dir.temporaries.remove(&(place, output.name.clone())) else {
+        return share.check();
+    };
+    if dir.files.contains_key(&output.name) {
+        return Err(PickupError::NameTaken { name: output.name.clone() });
+    }
+    dir.files.insert(output.name.clone(), events.clone());
+    if share.mood == Mood::Away {
+        world.violated(format!("{} was published below the mount point", output.name));
+    }
+    world.appears(adapter, &output.name, id, &events, complete);
+    Ok(())
+}
+
+async fn collector(handle: Handle, adapter: usize) {
+    loop {
+        // Trouble is waited out until the next look.
+        if look(&handle, adapter).await.is_ok() {
+            let _ = purge(&handle, adapter).await;
+        }
+        handle.rest(std::time::Duration::from_millis(COLLECTOR_TICK_MS.unsigned_abs())).await;
+    }
+}
+
+async fn look(handle: &Handle, adapter: usize) -> Done<()> {
+    let name = handle.name(adapter);
+    let batches = handle.store(|world| Ok(world.store.batches(&name, &[BatchState::Published]))).await?;
+    let config = handle.with(|world| world.adapters[adapter].config.clone());
+    if batches.is_empty() || config.collected_when == CollectedWhen::Told {
+        return Ok(());
+    }
+    // The listing, then the marker: between the two the share may go away.
+    let names: Vec<String> = handle
+        .share(adapter, |world| {
+            let dir = world.adapters[adapter].share.dir();
+            let acknowledged = dir.acknowledged.iter().map(|name| format!("{name}.ack"));
+            Ok(dir.files.keys().cloned().chain(acknowledged).collect())
+        })
+        .await?;
+    let checked = handle.with(|world| world.plan.sabotage != Some(Sabotage::TrustEmptyDirectory));
+    if checked {
+        handle.share(adapter, |world| world.adapters[adapter].share.check()).await?;
+    }
+    let (sighting, now) = (Sighting::from_iter(names), handle.clock());
+    for batch in batches {
+        let id = batch.id;
+        let outputs = handle.store(|world| Ok(world.store.outputs(id))).await?;
+        match decide::collection(&sighting, &config, &batch, &outputs, now) {
+            Seen::Waiting { taken } => {
+                handle.store(|world| world.store.mark_collected(id, &taken, now)).await?;
+            }
+            Seen::Collected(how) => {
+                let step = BatchStep::Collected { at: now, how: how.into() };
+                let moved = handle
+                    .store(|world| {
+                        let row = world.store.advance(By::Collector, id, &[BatchState::Published], &step)?;
+                        world.note(|| format!("process {} notes batch {id} as collected", handle.process));
+                        world.collects(adapter, id);
+                        Ok(row)
+                    })
+                    .await;
+                match moved {
+                    Ok(_) | Err(EngineError::Staging(StagingError::Refused { .. })) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn purge(handle: &Handle, adapter: usize) -> Done<()> {
+    let (name, keep) = handle.with(|world| {
+        (world.adapters[adapter].config.name.clone(), world.adapters[adapter].config.keep_after_collection)
+    });
+    let now = handle.clock();
+    for batch in handle.store(|world| Ok(world.store.batches(&name, &[BatchState::Collected]))).await? {
+        if !decide::purge_is_due(&batch, keep, now) {
+            continue;
+        }
+        let id = batch.id;
+        let outputs = handle.store(|world| Ok(world.store.outputs(id))).await?;
+        handle.share(adapter, |world| world.adapters[adapter].share.check()).await?;
+        for output in outputs {
+            let delete = |world: &mut World| {
+                let dir = world.adapters[adapter].share.writable()?;
+                dir.acknowledged.remove(&output.name);
+                if dir.files.remove(&output.name).is_some() {
+                    world.deletes(adapter, id, &output.name);
+                }
+                Ok(())
+            };
+            handle.share(adapter, delete).await?;
+        }
+        let step = BatchStep::Purged { at: now };
+        handle.store(|world| world.store.advance(By::Collector, id, &[BatchState::Collected], &step)).await?;
+    }
+    Ok(())
+}
+
+async fn purger(handle: Handle) {
+    let mut last: Option<i64> = None;
+    loop {
+        let now = handle.with(|world| world.now);
+        let since = last.map(|at| std::time::Duration::from_millis((now - at).unsigned_abs()));
+        let batch_purged = handle.with(|world| world.dice.permille(300));
+        if decide::staging_purge_is_due(batch_purged, since) {
+            last = Some(now);
+            let _ = handle
+                .store(|world| {
+                    let skip = usize::from(world.plan.sabotage == Some(Sabotage::PurgeForTheFirstAlone));
+                    let named: Vec<String> =
+                        world.adapters.iter().rev().skip(skip).map(|adapter| adapter.config.name.clone()).collect();
+                    let gone = world.store.purge_events(&named);
+                    world.purged(&gone);
+                    Ok(())
+                })
+                .await;
+        }
+        handle.rest(std::time::Duration::from_secs(1)).await;
+    }
+}
