@@ -1,0 +1,3 @@
+//! `fault-run`: runs Chancery in rounds of trouble and judges what came out.
+
+fn main() {}
