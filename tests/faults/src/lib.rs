@@ -2,3 +2,24 @@
 //!
 //! Nothing here shares code with the pipeline. The binary is run as a stranger would run it: events are published to the
 //! broker, and what an archive would see on the pickup shares is compared with what the broker confirmed.
+
+pub mod archive;
+pub mod checker;
+pub mod daemon;
+pub mod dice;
+pub mod error;
+pub mod event;
+pub mod faults;
+pub mod layout;
+pub mod ledger;
+pub mod neighbour;
+pub mod plan;
+pub mod proxy;
+pub mod publisher;
+pub mod purge;
+pub mod reader;
+pub mod report;
+pub mod round;
+pub mod servers;
+pub mod site;
+pub mod traffic;
