@@ -21,5 +21,6 @@ pub mod reader;
 pub mod report;
 pub mod round;
 pub mod servers;
+pub mod shim;
 pub mod site;
 pub mod traffic;
