@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub struct Collected {
     pub manner: Manner,
     /// Whether attachments are taken before outputs.
     pub attachments_first: bool,
+    /// For how long a file must have lain there before it is taken.
+    pub settled: Duration,
 }
 
 /// What the archive did with a name.
@@ -54,6 +56,8 @@ pub struct Taken {
     pub released: Option<Instant>,
     /// Whether the name has been gone since.
     gone: bool,
+    /// Since when it lies there without the acknowledgement that it had.
+    bare: Option<Instant>,
     /// Whether a bad neighbour changed it afterwards.
     pub harmed: bool,
 }
@@ -74,9 +78,23 @@ struct Shared {
 pub struct Archive {
     shared: Arc<Mutex<Shared>>,
     stop: Arc<AtomicBool>,
+    paused: Arc<AtomicUsize>,
+    looking: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// While it lives the archive does not look at its shares.
+#[derive(Debug)]
+pub struct Pause(Arc<AtomicUsize>);
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// How long an acknowledged output may lie there after its acknowledgement is gone.
+const BARE_TIME_MAX: Duration = Duration::from_millis(30);
 /// How often the archive looks at each share.
 const LOOK: Duration = Duration::from_millis(40);
 
@@ -92,18 +110,23 @@ impl Archive {
         }
         let (shared, stop) = (Arc::new(Mutex::new(Shared::default())), Arc::new(AtomicBool::new(false)));
         let worker = Worker { store: store.to_owned(), shares, shared: Arc::clone(&shared) };
-        let stopped = Arc::clone(&stop);
+        let (paused, looking) = <(Arc<AtomicUsize>, Arc<Mutex<()>>)>::default();
+        let (stopped, pausing, looked) = (Arc::clone(&stop), Arc::clone(&paused), Arc::clone(&looking));
         let thread = std::thread::Builder::new()
             .name("archive".into())
             .spawn(move || {
                 let mut known = Listings::default();
                 while !stopped.load(Ordering::Relaxed) {
-                    worker.look(&mut known);
+                    let look = looked.lock().unwrap_or_else(PoisonError::into_inner);
+                    if pausing.load(Ordering::SeqCst) == 0 {
+                        worker.look(&mut known);
+                    }
+                    drop(look);
                     std::thread::sleep(LOOK);
                 }
             })
             .map_err(|error| Trouble::Said(format!("no thread for the archive: {error}")))?;
-        Ok(Self { shared, stop, thread: Some(thread) })
+        Ok(Self { shared, stop, paused, looking, thread: Some(thread) })
     }
 
     /// Asks a bad neighbour to harm the next file that the archive is about to acknowledge.
@@ -114,6 +137,22 @@ impl Archive {
     /// How many files were harmed so far.
     pub fn harmed(&self) -> usize {
         lock(&self.shared).book.values().filter(|taken| taken.harmed).count()
+    }
+
+    /// Keeps the archive from looking for as long as the result lives.
+    pub fn stop_for_a_while(&self) -> Pause {
+        self.paused.fetch_add(1, Ordering::SeqCst);
+        // A look that has begun is waited for.
+        drop(self.looking.lock().unwrap_or_else(PoisonError::into_inner));
+        Pause(Arc::clone(&self.paused))
+    }
+
+    /// A power cut may have brought back what was acknowledged and deleted, for the deletion was not synced: that is no
+    /// second delivery. Names in the archive's own hands stay what they are.
+    pub fn power_was_cut(&self) {
+        for taken in lock(&self.shared).book.values_mut() {
+            taken.gone = false;
+        }
     }
 
     /// What was taken so far.
@@ -145,8 +184,8 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The names of each share at the look before.
-type Listings = BTreeMap<String, BTreeSet<String>>;
+/// For each share its names, and since when they are there.
+type Listings = BTreeMap<String, BTreeMap<String, Instant>>;
 
 struct Worker {
     store: PathBuf,
@@ -157,14 +196,19 @@ struct Worker {
 impl Worker {
     /// One look at every share. A share that is away or refuses is looked at again later, as an archive does.
     ///
-    /// A file is taken when it is seen for the second time, which leaves the hostile reader time to see it before it is gone.
+    /// A file is taken when it was seen before, which leaves the hostile reader time to see it before it is gone.
     fn look(&self, known: &mut Listings) {
         for share in &self.shares {
             let Some(mut names) = list_if_there(&share.share) else { continue };
             self.notice_gone(share, &names);
-            let before = known.insert(share.adapter.clone(), names.iter().cloned().collect()).unwrap_or_default();
-            names.retain(|name| before.contains(name));
+            let now = Instant::now();
+            let known = known.entry(share.adapter.clone()).or_default();
+            known.retain(|name, _| names.contains(name));
+            for name in &names {
+                known.entry(name.clone()).or_insert(now);
+            }
             let all: BTreeSet<_> = names.iter().cloned().collect();
+            names.retain(|name| known.get(name).is_some_and(|since| *since < now && since.elapsed() >= share.settled));
             names.sort_by_key(|name| (is_output(name) == share.attachments_first, name.clone()));
             for name in names {
                 if name.ends_with(".ack") || name.starts_with(".copying") {
@@ -204,8 +248,14 @@ impl Worker {
     fn acknowledge(&self, share: &Collected, name: &str, all: &BTreeSet<String>) -> io::Result<()> {
         let acknowledgement = format!("{name}.ack");
         let from = share.share.join(name);
-        let known = lock(&self.shared).book.get(&entry(share, name)).is_some_and(|taken| !taken.gone);
-        if !known {
+        let known = lock(&self.shared).book.get(&entry(share, name)).filter(|taken| !taken.gone).cloned();
+        if is_output(name)
+            && known.as_ref().is_some_and(|taken| taken.released.is_some())
+            && !all.contains(&acknowledgement)
+        {
+            self.bare(share, name);
+        }
+        if known.is_none() {
             let bytes = fs::read(&from)?;
             if !self.note(share, name, &bytes) {
                 return Ok(());
@@ -251,6 +301,7 @@ impl Worker {
                     at: Instant::now(),
                     released: None,
                     gone: false,
+                    bare: None,
                     harmed: false,
                 };
                 shared.book.insert(entry(share, name), taken);
@@ -270,6 +321,22 @@ impl Worker {
                 true
             }
             Some(_) => true,
+        }
+    }
+
+    /// An output that was acknowledged lies there without its acknowledgement. For an instant that is how a purge looks; if
+    /// it stays so, an archive that goes by acknowledgements would take the file a second time.
+    fn bare(&self, share: &Collected, name: &str) {
+        let mut shared = lock(&self.shared);
+        let Some(taken) = shared.book.get_mut(&entry(share, name)) else { return };
+        let since = *taken.bare.get_or_insert_with(Instant::now);
+        let still = |name: &str| share.share.join(name).exists();
+        if since.elapsed() >= BARE_TIME_MAX && still(name) && !still(&format!("{name}.ack")) {
+            let detail =
+                format!("{}: {name} was acknowledged, and lies there again without its acknowledgement", share.adapter);
+            if !shared.findings.iter().any(|finding| finding.detail == detail) {
+                shared.findings.push(Finding { charge: Charge::Twice, detail });
+            }
         }
     }
 

@@ -94,14 +94,25 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = run(&args) => outcome,
-            // What is dropped here kills the process under test and unmounts.
-            _ = tokio::signal::ctrl_c() => Err(Trouble::Said("interrupted".into())),
+            // What is dropped then kills the process under test and unmounts.
+            () = interrupted() => Err(Trouble::Said("interrupted".into())),
         }
     });
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => failed(&error.to_string()),
+    }
+}
+
+/// Ends when the runner is told to end, from the keyboard or by SIGTERM.
+async fn interrupted() {
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }
 

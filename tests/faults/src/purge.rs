@@ -69,10 +69,9 @@ impl Audit<'_> {
             match self.manner(adapter) {
                 None => {}
                 _ if harmed => wrong.push(format!("{adapter}: {name} was changed by a neighbour, and is gone")),
+                Some(Manner::Move | Manner::CopyAndDelete) if released(name).is_some_and(|at| at <= vanished) => {}
                 Some(Manner::Move | Manner::CopyAndDelete) => {
-                    if released(name).is_none_or(|at| at > vanished) {
-                        wrong.push(format!("{adapter}: {name} is gone, and the archive did not take it"));
-                    }
+                    wrong.push(format!("{adapter}: {name} is gone, and the archive did not take it"));
                 }
                 Some(Manner::Acknowledge) => {
                     let outputs = batches.get(&(adapter.as_str(), batch_of(name))).map_or(&[][..], Vec::as_slice);

@@ -24,6 +24,7 @@ use crate::publisher::{Target, publish};
 use crate::purge::Audit;
 use crate::reader::{HostileReader, Visible};
 use crate::servers::{Server, Servers};
+use crate::shim::Shim;
 use crate::site::{Site, Store, Ways};
 
 /// How long a round may go on after its faults are over.
@@ -135,10 +136,14 @@ async fn stage(setting: &Setting, plan: &Plan, site: Site, begun: Instant) -> Ou
     let ledger = Arc::new(Ledger::create(&site.dir.join("ledger.ndjson"))?);
     let reader = HostileReader::open(site.watched())?;
     let archive = Archive::open(&site.dir.join("archive"), site.collected())?;
-    let (program, dir) = (site.command("home", &["run"]), site.dir.clone());
-    let daemon = Daemon::start("daemon", &dir.join("log"), remake(program))?;
+    let shim = shim(plan, &site)?;
+    let mut program = site.command("home", &["run"]);
+    if let Some(shim) = &shim {
+        shim.apply(&mut program);
+    }
+    let daemon = Daemon::start("daemon", &site.dir.join("log"), remake(&program))?;
     let target = Target { url: amqp_url, exchange: site.name.clone() };
-    let scene = Arc::new(Scene { site, daemon, archive, broker, database, servers, findings: Mutex::default() });
+    let scene = Arc::new(Scene { site, daemon, archive, broker, database, servers, shim, findings: Mutex::default() });
 
     let published = tokio::spawn({
         let ledger = Arc::clone(&ledger);
@@ -167,16 +172,33 @@ async fn stage(setting: &Setting, plan: &Plan, site: Site, begun: Instant) -> Ou
     conclude(plan, scene, &ledger, reader, strikes, Ending { unfinished, quarantined, begun }).await
 }
 
+/// The shim, if one of the round's faults needs it.
+fn shim(plan: &Plan, site: &Site) -> Outcome<Option<Shim>> {
+    let needs: Vec<_> = plan.injections.iter().filter_map(|injection| injection.fault.shim()).collect();
+    if needs.is_empty() {
+        return Ok(None);
+    }
+    let places = ["shares", "vault", "home"].map(|place| site.dir.join(place));
+    let dir = site.dir.join("shim");
+    let shim = Shim::new(&dir).at("prepare", &dir)?.watching(places);
+    let shim = if needs.contains(&true) { shim.with_power_cuts().at("prepare", &dir)? } else { shim };
+    Ok(Some(shim))
+}
+
 /// The same command again for each start.
-fn remake(command: std::process::Command) -> crate::daemon::MakeCommand {
-    let cleared: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+fn remake(command: &std::process::Command) -> crate::daemon::MakeCommand {
+    let environment: Vec<_> =
+        command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
     let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
     let (program, dir) = (command.get_program().to_owned(), command.get_current_dir().map(Path::to_owned));
     Box::new(move |_| {
         let mut again = std::process::Command::new(&program);
         again.args(&arguments);
-        for name in &cleared {
-            again.env_remove(name);
+        for (name, value) in &environment {
+            match value {
+                Some(value) => again.env(name, value),
+                None => again.env_remove(name),
+            };
         }
         if let Some(dir) = &dir {
             again.current_dir(dir);

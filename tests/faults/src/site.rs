@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::archive::{Collected, Manner};
 use crate::error::{At as _, Outcome, Trouble};
@@ -38,6 +39,8 @@ pub struct Output {
     pub manner: Manner,
     /// Whether the archive takes attachments before outputs.
     pub attachments_first: bool,
+    /// For how long a file must have lain there before the archive takes it, in milliseconds.
+    pub settled_ms: u64,
     /// Whether it writes FileDump documents.
     pub file_dump: bool,
     /// Its other keys, as TOML.
@@ -147,6 +150,7 @@ impl Site {
             share: self.share(output.name),
             manner: output.manner,
             attachments_first: output.attachments_first,
+            settled: Duration::from_millis(output.settled_ms),
         };
         self.outputs.iter().map(share).collect()
     }

@@ -368,4 +368,4 @@ fn check_quarantine(case: &Case<'_>, missing: Charge, judgement: &mut Judgement)
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -24,7 +24,7 @@ pub(super) async fn down(scene: &Scene, injection: &Injection) -> Outcome<Vec<St
     match (scene.site.store, &scene.database) {
         (Store::Postgres, Some(door)) => {
             let began = Instant::now();
-            door.turn(if injection.choice % 2 == 0 { Door::Shut } else { Door::Silent });
+            door.turn(if injection.choice.is_multiple_of(2) { Door::Shut } else { Door::Silent });
             sleep(lasting(injection)).await;
             door.turn(Door::Open);
             Ok(vec![strike(injection, began, false)])

@@ -73,11 +73,11 @@ pub(super) async fn removed(scene: &Scene, injection: &Injection) -> Outcome<Vec
     let outputs = scene.site.outputs();
     let adapter = outputs[usize::try_from(injection.choice % outputs.len() as u64).unwrap_or(0)].name;
     let share = scene.site.share(adapter);
-    // Before its first use the product may take any empty directory for its share: it is set up by hand once.
+    // Until something was published there, the product takes any empty directory for a new share, which is how one begins.
     let begun = Instant::now();
-    while !share.join(".inprogress/share").exists() {
-        if begun.elapsed() > Duration::from_secs(30) {
-            return Err(Trouble::Said(format!("adapter {adapter} has not marked its share within 30 s")));
+    while !scene.archive.book().keys().any(|(of, _)| of == adapter) {
+        if begun.elapsed() > Duration::from_secs(60) {
+            return Err(Trouble::Said(format!("adapter {adapter} has published nothing within 60 s")));
         }
         sleep(TRY_AGAIN).await;
     }

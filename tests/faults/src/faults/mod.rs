@@ -1,5 +1,6 @@
 //! The faults: what each is, where it applies, and how it is brought about. One file per family.
 
+mod calls;
 mod database;
 mod disk;
 mod network;
@@ -17,6 +18,7 @@ use crate::daemon::Daemon;
 use crate::error::Outcome;
 use crate::proxy::Proxy;
 use crate::servers::Servers;
+use crate::shim::Shim;
 use crate::site::{Site, Store, Volume};
 
 /// A fault by its name on the command line.
@@ -39,6 +41,12 @@ pub enum Fault {
     ShareFull,
     ShareReadOnly,
     ShareRemoved,
+    ShareSlow,
+    SyncFails,
+    RenameFails,
+    WriteFails,
+    PowerCut,
+    ClockSteps,
     Tamper,
     Duplicates,
     Reordering,
@@ -57,6 +65,10 @@ enum Needs {
     CrashPoints,
     /// Servers that may be restarted.
     Keeper,
+    /// The shim between the product and its file system; for power cuts, one that keeps what is needed to undo.
+    Shim {
+        power_cuts: bool,
+    },
 }
 
 /// What is to be known about a fault.
@@ -71,13 +83,19 @@ struct Card {
     lasts: (u64, u64),
     /// Takes many seconds, so that a round has at most one of them.
     slow: bool,
+    /// Shares its round with faults of the traffic only.
+    solitary: bool,
 }
 
 const fn card(fault: Fault, lasts: (u64, u64), about: &'static str) -> Card {
-    Card { fault, about, only: None, needs: Needs::Nothing, lasts, slow: false }
+    Card { fault, about, only: None, needs: Needs::Nothing, lasts, slow: false, solitary: false }
 }
 
-const CARDS: [Card; 21] = [
+const fn shimmed(fault: Fault, lasts: (u64, u64), about: &'static str) -> Card {
+    Card { needs: Needs::Shim { power_cuts: false }, ..card(fault, lasts, about) }
+}
+
+const CARDS: [Card; 27] = [
     card(Fault::Kill, (500, 2500), "SIGKILL at random moments, several times; started again at once"),
     Card {
         needs: Needs::CrashPoints,
@@ -137,6 +155,24 @@ const CARDS: [Card; 21] = [
         ..card(Fault::ShareReadOnly, (800, 3000), "the shares mounted read-only")
     },
     card(Fault::ShareRemoved, (800, 3000), "a share gone, an empty directory in its place; then it is back"),
+    shimmed(Fault::ShareSlow, (800, 3000), "each call on the shares takes up to a quarter of a second"),
+    shimmed(Fault::SyncFails, (500, 2500), "syncs fail on shares, vault or home"),
+    shimmed(Fault::RenameFails, (500, 2500), "renames fail on shares, vault or home"),
+    shimmed(Fault::WriteFails, (500, 2500), "writes fail on shares, vault or home, for want of space or by error"),
+    Card {
+        needs: Needs::Shim { power_cuts: true },
+        solitary: true,
+        ..card(
+            Fault::PowerCut,
+            (1000, 3000),
+            "killed, and all that was not synced is undone before the next start; several times",
+        )
+    },
+    shimmed(
+        Fault::ClockSteps,
+        (1500, 3500),
+        "the clock of the wall jumps by up to an hour back and 20 s forth, and is right again",
+    ),
     card(Fault::Tamper, (2500, 4000), "a bad neighbour changes a published file before it is purged"),
     card(Fault::Duplicates, (0, 0), "events published twice, byte for byte"),
     card(Fault::Reordering, (0, 0), "events published out of order"),
@@ -197,6 +233,19 @@ impl Fault {
         self.card().lasts
     }
 
+    /// Whether no other fault may strike beside it.
+    pub fn solitary(self) -> bool {
+        self.card().solitary
+    }
+
+    /// Whether it needs the shim, and whether the shim must prepare for power cuts.
+    pub fn shim(self) -> Option<bool> {
+        match self.card().needs {
+            Needs::Shim { power_cuts } => Some(power_cuts),
+            _ => None,
+        }
+    }
+
     /// The volume it happens on.
     pub fn volume(self) -> Option<Volume> {
         match self.card().needs {
@@ -212,7 +261,7 @@ impl Fault {
 
     /// Whether it kills the process.
     pub fn kills(self) -> bool {
-        matches!(self, Self::Kill | Self::CrashPoint)
+        matches!(self, Self::Kill | Self::CrashPoint | Self::PowerCut)
     }
 
     fn card(self) -> &'static Card {
@@ -249,6 +298,8 @@ pub struct Scene {
     pub database: Option<Proxy>,
     /// The servers.
     pub servers: Servers,
+    /// The shim, where the round needs one.
+    pub shim: Option<Shim>,
     /// What must not happen and did, noticed by a fault.
     pub findings: Mutex<Vec<Finding>>,
 }
@@ -295,6 +346,11 @@ pub async fn inject(scene: &Scene, injection: &Injection) -> Outcome<Vec<Strike>
         Fault::ShareFull => disk::full(scene, injection, Volume::Shares).await,
         Fault::ShareReadOnly => disk::read_only(scene, injection).await,
         Fault::ShareRemoved => disk::removed(scene, injection).await,
+        Fault::ShareSlow | Fault::SyncFails | Fault::RenameFails | Fault::WriteFails => {
+            calls::failing(scene, injection).await
+        }
+        Fault::PowerCut => calls::cut_power(scene, injection).await,
+        Fault::ClockSteps => calls::clock_steps(scene, injection).await,
         Fault::Duplicates | Fault::Reordering | Fault::Late | Fault::Poison | Fault::Conflicts => Ok(Vec::new()),
     }
 }

@@ -22,13 +22,13 @@ pub(super) async fn connection_kill(scene: &Scene, injection: &Injection) -> Out
 
 pub(super) async fn broker_restart(scene: &Scene, injection: &Injection) -> Outcome<Vec<Strike>> {
     let began = Instant::now();
-    scene.servers.restart(Server::Broker, injection.choice % 2 == 0).await?;
+    scene.servers.restart(Server::Broker, injection.choice.is_multiple_of(2)).await?;
     Ok(vec![strike(injection, began, false)])
 }
 
 pub(super) async fn broker_down(scene: &Scene, injection: &Injection) -> Outcome<Vec<Strike>> {
     let began = Instant::now();
-    scene.broker.turn(if injection.choice % 2 == 0 { Door::Shut } else { Door::Silent });
+    scene.broker.turn(if injection.choice.is_multiple_of(2) { Door::Shut } else { Door::Silent });
     sleep(lasting(injection)).await;
     scene.broker.turn(Door::Open);
     Ok(vec![strike(injection, began, false)])

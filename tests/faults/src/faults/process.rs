@@ -9,32 +9,76 @@ use super::{Injection, Scene, Strike, lasting, moments, strike};
 use crate::daemon::children;
 use crate::error::Outcome;
 
-/// The steps that the product can be told to crash at.
-const STEPS: [&str; 24] = [
+/// The steps that the product can be told to crash at, as its documentation names them: those of a running service.
+const STEPS: [&str; 68] = [
+    "instance-named-pending",
+    "instance-named",
+    "staging-opened",
+    "leftover-removed",
+    "marker-written-pending",
+    "marker-written",
+    "lease-taken-pending",
+    "lease-taken",
     "received",
     "decoded",
     "staged",
     "committed",
     "acknowledged",
+    "interval-cut-pending",
     "interval-cut",
+    "capture-created",
+    "capture-synced",
+    "capture-renamed",
     "file-captured",
+    "captures-recorded-pending",
     "captures-recorded",
     "rendered",
     "transformed",
-    "attachment-written",
+    "temporary-created",
     "temporary-written",
+    "attachment-written",
     "synced",
     "temporaries-synced",
+    "marked-rendered-pending",
     "marked-rendered",
+    "marked-failed-pending",
+    "marked-failed",
+    "marked-retried-pending",
+    "marked-retried",
     "renamed",
     "directory-synced",
+    "temporaries-gone",
+    "marked-published-pending",
     "marked-published",
     "collected-seen",
+    "taken-recorded-pending",
+    "taken-recorded",
+    "marked-collected-pending",
     "marked-collected",
+    "certificate-written-pending",
     "certificate-written",
+    "acknowledgement-purged",
     "file-purged",
+    "purge-synced",
+    "marked-purged-pending",
     "marked-purged",
+    "swept-forgotten-pending",
+    "swept-forgotten",
+    "staging-purged-pending",
     "staging-purged",
+    "leftovers-purged-pending",
+    "leftovers-purged",
+    "tombstones-purged-pending",
+    "tombstones-purged",
+    "unreferenced-listed-pending",
+    "unreferenced-listed",
+    "vault-swept",
+    "alert-raised-pending",
+    "alert-raised",
+    "alert-closed-pending",
+    "alert-closed",
+    "lease-released-pending",
+    "lease-released",
 ];
 
 /// How long a new process may take to appear.
@@ -105,7 +149,7 @@ pub(super) async fn worker_kill(scene: &Scene, injection: &Injection) -> Outcome
         sleep(pause).await;
         // The worker may live for an instant only: it is looked for during a while.
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(1200) {
+        while begun.elapsed() < Duration::from_millis(2500) {
             let began = Instant::now();
             let workers = scene.daemon.pid().map(children).unwrap_or_default();
             let worker = workers.into_iter().find(|(_, words)| words.contains("transform-worker"));
