@@ -24,3 +24,14 @@ pub mod servers;
 pub mod shim;
 pub mod site;
 pub mod traffic;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_judge_shares_no_code_with_what_it_judges() {
+        let manifest = include_str!("../Cargo.toml");
+        let depends =
+            manifest.lines().any(|line| line.starts_with("chancery") || line.contains("package = \"chancery\""));
+        assert!(!depends, "tests/faults must not depend on the package chancery");
+    }
+}
