@@ -112,7 +112,9 @@ impl Purge {
         let path = certificates.join(format!("purge-{:09}.json", self.batch));
         // The certificate comes first: a crash in the middle of deletion must not leave one that says the
         // archive took what we deleted. A repetition finds it and leaves it as it is.
-        if !path.exists() {
+        if path.exists() {
+            durable::confirm_names(certificates)?;
+        } else {
             durable::create_dir(certificates)?;
             let mut text = serde_json::to_vec_pretty(self).map_err(io::Error::other).at("write", &path)?;
             text.push(b'\n');

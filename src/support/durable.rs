@@ -6,11 +6,15 @@
 //! Each function that changes something demands the [`Step`] it is and announces it once it stands. Nothing
 //! outside this file creates, syncs, renames or removes files, so no durable effect is without a step.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::process::geteuid;
 use sha2::{Digest, Sha256};
 
 use super::step::{Commit, Step, reached};
@@ -83,22 +87,63 @@ fn sync_names(dir: &Path) -> Result<(), PathError> {
     File::open(dir).and_then(|handle| handle.sync_all()).at("sync directory", dir)
 }
 
+/// Makes durable what a directory holds already, whoever put it there. To be called before relying on a name that was found: the
+/// attempt that made it may have been cut off before its sync, or the sync may have failed.
+///
+/// # Errors
+/// When the directory cannot be opened or synced.
+pub fn confirm_names(dir: &Path) -> Result<(), PathError> {
+    sync_names(dir)
+}
+
+/// Directories whose names this process knows to be durable.
+static LASTING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn lasting() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    // A set is whole whatever panicked while it was held.
+    LASTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Creates a directory and its parents, durably. Each one that was not there is [`Step::DirectoryCreated`].
+///
+/// One that is there is not durable for that: an attempt whose sync failed, or a process that was killed before it, may have left it.
+/// So each process syncs once what it finds, as far up as directories may be ours.
 ///
 /// # Errors
 /// When one of them cannot be created or synced.
 pub fn create_dir(dir: &Path) -> Result<(), PathError> {
-    if dir.is_dir() {
+    let there = dir.is_dir();
+    if there && (lasting().contains(dir) || !may_be_ours(dir)) {
         return Ok(());
     }
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         create_dir(parent)?;
     }
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other.at("create directory", dir),
-    }?;
-    sync_dir(parent(dir), Step::DirectoryCreated)
+    if there {
+        match confirm_names(parent(dir)) {
+            // Nobody who may not list it could have made this directory durable, so it was not us who made it.
+            Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    } else {
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other.at("create directory", dir),
+        }?;
+        sync_dir(parent(dir), Step::DirectoryCreated)?;
+    }
+    lasting().insert(dir.to_owned());
+    Ok(())
+}
+
+/// Whether this user may have made the directory: it is theirs, and no mount point.
+fn may_be_ours(dir: &Path) -> bool {
+    match (fs::metadata(dir), fs::metadata(parent(dir))) {
+        (Ok(found), Ok(above)) => {
+            found.uid() == geteuid().as_raw() && found.dev() == above.dev() && dir.parent().is_some()
+        }
+        _ => true,
+    }
 }
 
 /// Creates a directory that is not there yet. Its name is durable only once its parent is synced.

@@ -53,7 +53,9 @@ pub fn capture(vault: &Vault, source: &FileSource, file: Option<&event::File<'_>
     } else {
         // A download names its content by digest; the upload brought the bytes.
         let known = file.sha256.as_ref().and_then(claimed_digest);
-        match known.and_then(|digest| vault.size_of(&digest).map(|size| (digest, size))) {
+        let found =
+            known.map(|digest| vault.size_of(&digest).map(|size| size.map(|size| (digest, size)))).transpose()?;
+        match found.flatten() {
             Some(stored) => stored,
             None => return Ok(missing("the event holds neither file.inline nor file.location")),
         }

@@ -5,10 +5,12 @@
 
 mod capture;
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
@@ -31,6 +33,7 @@ pub struct Vault {
     /// Tells this process's temporary files from those of others, on whatever machine.
     instance: String,
     next_temporary: AtomicU64,
+    lasting: Mutex<HashSet<Digest>>,
 }
 
 /// What the holder of a [`VaultGate`] is about to do.
@@ -89,7 +92,8 @@ impl Vault {
         let temporary = dir.join("tmp");
         durable::create_dir(&temporary)?;
         let instance = uuid::Uuid::new_v4().simple().to_string();
-        let vault = Self { dir: dir.to_owned(), temporary, instance, next_temporary: AtomicU64::new(0) };
+        let vault =
+            Self { dir: dir.to_owned(), temporary, instance, next_temporary: AtomicU64::new(0), lasting: Mutex::default() };
         if let Some(_gate) = vault.try_gate(VaultUse::Sweep)? {
             vault.clear()?;
         }
@@ -144,14 +148,17 @@ impl Vault {
         })?;
         let path = self.path_of(&digest);
         durable::create_dir(path.parent().unwrap_or(&self.dir))?;
+        self.lasting().remove(&digest);
         match durable::rename_exclusive(&temporary, &path, Step::CaptureRenamed) {
             // Only the new name must last; should the old one come back after a power cut, the next start clears it.
             Ok(()) => durable::sync_dir(path.parent().unwrap_or(&self.dir), Step::FileCaptured)?,
             Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
                 durable::remove(&temporary, Step::LeftoverRemoved)?;
+                self.size_of(&digest)?;
             }
             Err(error) => return Err(error.into()),
         }
+        self.lasting().insert(digest);
         Ok((digest, size))
     }
 
@@ -162,7 +169,7 @@ impl Vault {
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<(Digest, u64), VaultError> {
         let digest = Sha256::digest(bytes).into();
         let size = bytes.len() as u64;
-        if self.size_of(&digest) == Some(size) { Ok((digest, size)) } else { self.put(bytes) }
+        if self.size_of(&digest)? == Some(size) { Ok((digest, size)) } else { self.put(bytes) }
     }
 
     fn write_temporary(&self, path: &Path, bytes: &mut impl Read) -> Result<(Digest, u64), VaultError> {
@@ -183,9 +190,27 @@ impl Vault {
         Ok((hasher.finalize().into(), size))
     }
 
-    /// The size in bytes of a content the vault holds.
-    pub fn size_of(&self, digest: &Digest) -> Option<u64> {
-        fs::metadata(self.path_of(digest)).ok().map(|metadata| metadata.len())
+    /// The size in bytes of a content the vault holds, and will hold after a power cut.
+    ///
+    /// # Errors
+    /// When its name cannot be made durable.
+    pub fn size_of(&self, digest: &Digest) -> Result<Option<u64>, VaultError> {
+        let path = self.path_of(digest);
+        let Ok(found) = fs::metadata(&path) else { return Ok(None) };
+        if !self.lasting().contains(digest) {
+            let dir = path.parent().unwrap_or(&self.dir);
+            durable::create_dir(dir)?;
+            durable::confirm_names(dir)?;
+            self.lasting().insert(*digest);
+        }
+        Ok(Some(found.len()))
+    }
+
+    /// Contents whose names this process knows to be durable. One that is merely there may be what an attempt has left whose last sync
+    /// failed or never came.
+    fn lasting(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        // A set is whole whatever panicked while it was held.
+        self.lasting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Copies a content into `out` and checks its digest on the way.
@@ -226,6 +251,7 @@ impl Vault {
     /// When a file cannot be deleted; the others are then untouched and may be swept again.
     pub fn sweep(&self, digests: &[Digest]) -> Result<(), VaultError> {
         for digest in digests {
+            self.lasting().remove(digest);
             durable::remove(&self.path_of(digest), Step::VaultSwept)?;
         }
         Ok(())

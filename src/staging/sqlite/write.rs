@@ -27,7 +27,15 @@ impl SqliteStaging {
     /// Takes the write lock at once; a transaction that first reads and then writes would fail when another
     /// process wrote in between, and no timeout would help.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
-        Ok(self.writer.begin_with(sql::BEGIN).await?)
+        match self.writer.begin_with(sql::BEGIN).await {
+            // When SQLite itself has rolled back, as it does on a full disk, the driver goes on believing in the transaction and
+            // would refuse this connection for ever.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                Ok(self.writer.begin_with(sql::BEGIN).await?)
+            }
+            begun => Ok(begun?),
+        }
     }
 
     /// Stages inside a transaction that the caller commits.

@@ -7,7 +7,7 @@
  * OP: open create read write fsync rename unlink readdir stat, `change` for those that change something, `*` for all.
  * A rename or a link is met by a rule for either of its names.
  * ACTION: the name of an errno; `delay=MS`; `hang`, until the rule is gone; `kill`, the process ends before the call;
- * `kill-after`, it ends after it.
+ * `kill-after`, it ends after it; `skip`, for fsync alone: it is reported as done and was not made.
  * Of the calls a rule meets the first N pass; of the rest each K-th is hit, M times at most. A rule that stands in the
  * file before and after a change of the file goes on counting. Each process counts for itself.
  *
@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum action { FAIL, DELAY, HANG, KILL, KILL_AFTER };
+enum action { FAIL, DELAY, HANG, KILL, KILL_AFTER, SKIP };
 
 struct rule {
     struct rule *next;
@@ -105,6 +105,7 @@ static bool parse_action(const char *word, struct rule *rule) {
     if (!strcmp(word, "hang")) return rule->action = HANG, true;
     if (!strcmp(word, "kill")) return rule->action = KILL, true;
     if (!strcmp(word, "kill-after")) return rule->action = KILL_AFTER, true;
+    if (!strcmp(word, "skip")) return rule->action = SKIP, rule->ops == 1u << OP_FSYNC;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         if (!strcmp(word, errors[i].name)) return rule->action = FAIL, rule->error = errors[i].number, true;
     return false;
@@ -233,7 +234,7 @@ static bool stands(const struct rule *rule) {
 }
 
 struct verdict rules_judge(enum op op, const struct name *name, const struct name *other) {
-    struct verdict verdict = {0, false};
+    struct verdict verdict = {0, false, false};
     int before = errno;
     refresh();
     for (const struct rule *rule = atomic_load(&rules); rule && !verdict.error; rule = rule->next) {
@@ -246,6 +247,7 @@ struct verdict rules_judge(enum op op, const struct name *name, const struct nam
             break;
         case KILL: rules_kill();
         case KILL_AFTER: verdict.kill_after = true; break;
+        case SKIP: verdict.skip = true; break;
         }
     }
     errno = before;

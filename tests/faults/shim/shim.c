@@ -230,6 +230,10 @@ static int sync_file(const char *word, int fd, int (*real)(int)) {
         vault_sync_failed(name, fd);
         return refused(word, name, NULL, verdict.error);
     }
+    if (verdict.skip) {
+        trace_call(word, name, NULL, 0, true);
+        return 0;
+    }
     int result = 0;
     if (vault_on() && name->watched) vault_sync(name, fd);
     else result = real(fd);
@@ -349,13 +353,12 @@ EXPORT int closedir(DIR *opened) {
     return REAL(closedir)(opened);
 }
 
-/* Entries are not traced one by one. */
+/* Entries are not traced one by one, unless a rule refuses one. */
 static bool may_list(DIR *opened) {
     const struct name *name = paths_of(dirfd(opened));
     if (!name) return true;
     struct verdict verdict = rules_judge(OP_READDIR, name, NULL);
-    errno = verdict.error ? verdict.error : errno;
-    return !verdict.error;
+    return !verdict.error || refused("readdir", name, NULL, verdict.error) == 0;
 }
 
 EXPORT struct dirent *readdir(DIR *opened) { return may_list(opened) ? REAL(readdir)(opened) : NULL; }

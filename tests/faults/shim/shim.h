@@ -62,6 +62,7 @@ void paths_unescape(char *field);
 struct verdict {
     int error;       /* The errno to fail with; 0: make the call. */
     bool kill_after; /* End the process once the call was made. */
+    bool skip;       /* Do not make it, and say that it was made. */
 };
 void rules_start(void);
 /* Sleeps, blocks or ends the process as the rules say. `other` may be null. */
@@ -75,7 +76,7 @@ void rules_error_name(int error, char *to, size_t bytes);
 
 /* trace.c */
 void trace_start(void);
-/* Records a call. `error` is its errno, 0 if it succeeded; `injected`: it was never made. Keeps errno. */
+/* Records a call. `error` is its errno, 0 if it succeeded; `injected`: it was never made, whatever the program was told. Keeps errno. */
 void trace_call(const char *word, const struct name *name, const struct name *other, int error, bool injected);
 
 /* vault.c: each function returns with the vault locked where `vault_begin...` returned true; then call vault_end. */

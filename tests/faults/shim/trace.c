@@ -2,7 +2,7 @@
  * The record of calls: SEQ OP PATH [PATH2] RESULT, a line appended in one write when the call is over.
  *
  * SEQ counts from 1 in each process; the order of lines is the order in which calls ended. OP is the kind of call. RESULT is `ok` or
- * the name of an errno, with a `!` behind it when a rule made the call fail.
+ * the name of an errno; a `!` behind it says that a rule answered and the call was not made.
  */
 #define _GNU_SOURCE
 #include "shim.h"

@@ -7,6 +7,7 @@
  *   m FROM INO TO OLD      renamed; OLD: the file that TO stood for, or `-`
  *   w INO COPY             the content differs from what was synced last, which is in COPY (`-`: nothing)
  *   f INO                  the content was synced               p INO             a sync of the content failed
+ *   t INO                  the content was cut to nothing; what is written from now on has nothing to do with what was there
  *   d PATH                 the directory was synced             x                 what the line before says did not happen
  *
  * Syncs of watched files are not passed on to the disk: the process dies, the machine does not, and the record alone
@@ -174,7 +175,10 @@ struct opening vault_begin_open(const struct name *name, int flags) {
     opening.locked = true;
     if (facts_at(name->path, &facts)) {
         /* An open that fails truncates nothing; the file is then taken for unsynced while it is not, which loses no name. */
-        if (flags & O_TRUNC && !(flags & O_EXCL) && facts.size) set_dirty(name->path, &facts);
+        if (flags & O_TRUNC && !(flags & O_EXCL)) {
+            set_dirty(name->path, &facts);
+            note("si", "t", &facts);
+        }
     } else if (flags & O_CREAT) {
         opening.made = true;
         note("sn", "a", name->path);

@@ -3,7 +3,7 @@
 //! The model is what POSIX promises and no more. A name that was made, changed or removed is durable once its directory was synced
 //! afterwards; of what was not synced the earlier changes of a directory survive before the later ones. A content is durable
 //! once the file was synced; of what was not, each block survives by itself. A sync that failed makes nothing durable, and neither does a
-//! later one of the same file: the kernel has forgotten that there was something to write. A rename within a directory happens
+//! later one of the same content: the kernel has forgotten that there was something to write. A rename within a directory happens
 //! or does not; across directories its two halves become durable with their own directory, and where neither was synced
 //! the file is under one of its names or both, never under none.
 
@@ -136,6 +136,9 @@ impl History {
                     if !history.doomed.contains(&inode) {
                         history.unsynced.remove(&inode);
                     }
+                }
+                b"t" => {
+                    history.doomed.remove(&word(1)?);
                 }
                 b"p" => {
                     let inode = word(1)?;

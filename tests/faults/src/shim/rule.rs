@@ -91,6 +91,8 @@ pub enum Action {
     Kill,
     /// The process ends after it, as by SIGKILL.
     KillAfter,
+    /// It is not made, and the process is told that it was: as if the code lacked it. For [`Op::Fsync`] alone.
+    Skip,
 }
 
 /// A rule.
@@ -140,6 +142,7 @@ impl Rule {
             Action::Hang => "hang".to_owned(),
             Action::Kill => "kill".to_owned(),
             Action::KillAfter => "kill-after".to_owned(),
+            Action::Skip => "skip".to_owned(),
         };
         let times = self.times.map(|times| format!(" times={times}")).unwrap_or_default();
         line.extend(format!(" {action} after={}{times} every={}\n", self.after, self.every).into_bytes());

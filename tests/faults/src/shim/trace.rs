@@ -14,6 +14,8 @@ pub enum Outcome {
     Failed(String),
     /// A rule made it fail with this errno; it was never made.
     Injected(String),
+    /// A rule said that it was done; it was never made.
+    Skipped,
 }
 
 /// A call on a watched path.
@@ -56,6 +58,7 @@ pub(super) fn parse(bytes: &[u8]) -> io::Result<Vec<Call>> {
         let word = |field: &[u8]| String::from_utf8(field.to_vec()).map_err(|_| damaged(at, line));
         let outcome = match (word(result)?.as_str(), result) {
             ("ok", _) => Outcome::Done,
+            ("ok!", _) => Outcome::Skipped,
             (_, [errno @ .., b'!']) => Outcome::Injected(word(errno)?),
             (errno, _) => Outcome::Failed(errno.to_owned()),
         };
