@@ -132,13 +132,16 @@ fn processor_time() -> f64 {
     text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
 }
 
+/// A name, what makes a body of so many bytes, and how that is sent.
+type Shape = (&'static str, fn(usize) -> String, &'static str);
+
 #[test]
 fn decoding_takes_time_in_proportion_to_the_body() {
     let event = |text: &str| {
         let head = r#"{"specversion":"1.0","id":"1","source":"/web/1","type":"chat.message.posted","subject":"r","data":{"sender":{"id":1},"#;
         format!(r#"{head}{text}"#).into_bytes()
     };
-    let shapes: [(&str, fn(usize) -> String, &str); 6] = [
+    let shapes: [Shape; 6] = [
         ("[[[[", |size| "[".repeat(size), "structured"),
         ("[[[[", |size| "[".repeat(size), "batch"),
         ("{\"a\":{\"a\":", |size| "{\"a\":".repeat(size / 5), "structured"),
