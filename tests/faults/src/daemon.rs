@@ -204,7 +204,8 @@ impl Supervisor {
     }
 
     fn judge_end(&self, status: ExitStatus, log: &Path) {
-        let killed = matches!(status.signal(), Some(9));
+        // SIGTERM as a signal: it came before the process had begun to listen for it.
+        let killed = matches!(status.signal(), Some(9 | 15));
         let worth = status.code().is_some_and(|code| WORTH_ANOTHER_START.contains(&code));
         if !killed && !worth {
             let log = log.file_name().unwrap_or_default().to_string_lossy();

@@ -75,7 +75,7 @@ impl Shim {
         self
     }
 
-    /// Keeps what [`power_cut`] needs. The shim's directory must then lie on the file system of the watched ones.
+    /// Keeps what [`power_cut()`] needs. The shim's directory must then lie on the file system of the watched ones.
     ///
     /// Syncs of watched files are no longer passed on to the disk, which makes everything faster. Databases are not to be
     /// watched: they write through memory maps, which the shim does not see, and are trusted with syncs of their own.
