@@ -12,6 +12,9 @@ use crate::neighbour::Harm;
 /// How long a second process may take to see that it is not alone.
 const REFUSAL_TIME_MAX: Duration = Duration::from_secs(20);
 
+/// How long the next output to acknowledge may take to come. Only traffic that is over leaves nothing to tamper with.
+const ACKNOWLEDGEMENT_TIME_MAX: Duration = Duration::from_secs(20);
+
 pub(super) async fn two_instances(scene: &Scene, injection: &Injection) -> Outcome<Vec<Strike>> {
     refused(scene).await?;
     let began = Instant::now();
@@ -63,7 +66,7 @@ pub(super) async fn tamper(scene: &Scene, injection: &Injection) -> Outcome<Vec<
     let before = scene.archive.harmed();
     scene.archive.harm_next(harm);
     let began = Instant::now();
-    while scene.archive.harmed() == before && began.elapsed() < lasting(injection) {
+    while scene.archive.harmed() == before && began.elapsed() < ACKNOWLEDGEMENT_TIME_MAX {
         sleep(Duration::from_millis(10)).await;
     }
     let struck = scene.archive.harmed() > before;
