@@ -51,7 +51,10 @@ impl Servers {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.lab.command(arguments);
-        command.env("CHANCERY__AMQP__URL", &self.amqp).env("CHANCERY__AMQP__PREFETCH", "500");
+        command
+            .env("CHANCERY__AMQP__URL", &self.amqp)
+            .env("CHANCERY__AMQP__PREFETCH", "500")
+            .env("CHANCERY__INTAKE__COMMIT_EVENTS_MAX", "500");
         if self.store == Store::Postgres {
             command.env("CHANCERY__STAGING__URL", &self.postgres);
         }
@@ -157,11 +160,11 @@ fn peak_kib(daemon: &Daemon) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// A broker's two hours, a hundred and twenty times as fast: it waits a quarter of a minute for an acknowledgement
-/// where it would wait half an hour.
-const IMPATIENT: (&str, &str) = ("consumer_timeout = 15000\n", "[{rabbit, [{channel_tick_interval, 1000}]}].\n");
+/// A broker's two hours, a hundred and eighty times as fast: it waits ten seconds for an acknowledgement where it
+/// would wait half an hour.
+const IMPATIENT: (&str, &str) = ("consumer_timeout = 10000\n", "[{rabbit, [{channel_tick_interval, 1000}]}].\n");
 /// More than four times as long as the broker waits.
-const OUTAGE: Duration = Duration::from_secs(65);
+const OUTAGE: Duration = Duration::from_secs(45);
 
 #[test]
 fn a_database_that_is_down_for_longer_than_the_brokers_patience_costs_nothing() {
@@ -185,9 +188,10 @@ fn a_database_that_is_down_for_longer_than_the_brokers_patience_costs_nothing() 
 
     servers.services("start", &["postgres"]);
     servers.all_archived_once(&lines);
-    let refused = daemon.log().matches("PRECONDITION").count();
-    eprintln!("deliveries {deliveries}, closed by the broker {refused} times, peak {} MiB", peak / 1024);
-    assert!(refused <= 1, "the broker closed {refused} sessions");
+    let sessions = daemon.log().matches(" taking in ").count();
+    eprintln!("deliveries {deliveries}, sessions {sessions}, peak {} MiB", peak / 1024);
+    // Before, after, and one that a database just restarting may cost.
+    assert!((2..=3).contains(&sessions), "{sessions} sessions");
     assert_eq!(daemon.terminate().0, Some(0));
 }
 
