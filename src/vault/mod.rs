@@ -92,8 +92,13 @@ impl Vault {
         let temporary = dir.join("tmp");
         durable::create_dir(&temporary)?;
         let instance = uuid::Uuid::new_v4().simple().to_string();
-        let vault =
-            Self { dir: dir.to_owned(), temporary, instance, next_temporary: AtomicU64::new(0), lasting: Mutex::default() };
+        let vault = Self {
+            dir: dir.to_owned(),
+            temporary,
+            instance,
+            next_temporary: AtomicU64::new(0),
+            lasting: Mutex::default(),
+        };
         if let Some(_gate) = vault.try_gate(VaultUse::Sweep)? {
             vault.clear()?;
         }
