@@ -17,7 +17,7 @@ use crate::support::backoff::Backoff;
 /// The longest a task of an adapter sleeps: how soon it notices `batch retry` or a lease that became free.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
 /// Waits between attempts at a batch that could not be rendered.
-const BATCH_RETRY_FIRST: Duration = Duration::from_secs(60);
+const BATCH_RETRY_FIRST: Duration = Duration::from_secs(10);
 const BATCH_RETRY_LONGEST: Duration = Duration::from_secs(3600);
 /// How often staging is purged when no batch was: signals of empty batches go this way.
 const PURGE_EVERY: Duration = Duration::from_secs(60);

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use super::Rules;
 
@@ -127,12 +128,14 @@ fn file_repository(rules: &mut Rules<'_>, kept: &mut Vec<Place>) {
     kept.push(Place::new(&path, "the file repository", root));
 }
 
-/// That the place is there or can be made, judged by the nearest ancestor that exists.
+/// That the place is there or can be made, judged by the nearest ancestor that exists. A file system that is
+/// read-only is trouble of the moment and no mistake: the start must not fail over one share, for then nothing
+/// would be taken in either.
 fn creatable(rules: &mut Rules<'_>, path: &[&str], place: &Path) {
     let Some(ancestor) = place.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok()) else { return };
     let (found, cure) = if !ancestor.is_dir() {
         (format!("is {}, but {} is no directory", place.display(), ancestor.display()), "choose another directory")
-    } else if access(ancestor, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+    } else if access(ancestor, Access::WRITE_OK | Access::EXEC_OK).is_err_and(|errno| errno != Errno::ROFS) {
         (
             format!("is {}, but nothing can be written in {}", place.display(), ancestor.display()),
             "choose another directory, or give the user that runs Chancery the right to write there",
