@@ -185,6 +185,20 @@ fn an_unfinished_rendering_leaves_nothing_behind() {
     assert!(left_over(&share).is_empty());
 }
 
+/// A disk that gives back other bytes than it was given must be noticed while the bytes can still be written anew.
+#[test]
+fn a_file_that_reads_back_otherwise_is_not_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let draft = Draft::begin(&share(dir.path()), 1).unwrap();
+    let mut file = Temporary::create(&draft, "a.xml", Compression::None).unwrap();
+    file.write_all(&[b'x'; 1 << 20]).unwrap();
+    // Behind its back, in the part that is already written out.
+    let other = fs::OpenOptions::new().write(true).open(draft.path("a.xml")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&other, b"y", 0).unwrap();
+    let finished = file.finish(OutputKind::Output, 0, 1);
+    assert!(matches!(finished, Err(PickupError::ReadBack { .. })), "{finished:?}");
+}
+
 #[test]
 fn compressed_output_decompresses_to_what_was_written() {
     let dir = tempfile::tempdir().unwrap();

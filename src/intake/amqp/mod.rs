@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::commit::{COMMIT_BYTES_MAX, Committer, Committing, Limits, outcome};
-use super::{Decoder, IntakeError, IntakeStats, Result};
+use super::{Decoder, IntakeStats, Result};
 use crate::config::{Amqp, Config};
 use crate::staging::{StageEvents, StagingError};
 use crate::support::backoff::Backoff;
