@@ -14,7 +14,7 @@ use crate::staging::commit::commit;
 use crate::staging::keys::{count, key, plain, refused};
 use crate::staging::{
     Arrivals, BatchId, BatchRow, BatchState, BatchStep, By, Capture, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
-    QuarantineResolution, QuarantineState, RenderedBatch, Result, StageEvents, Staged, WriteStaging,
+    QuarantineResolution, QuarantineState, RenderedBatch, Result, StageEvents, Staged, StagingError, WriteStaging,
 };
 use crate::support::step::Commit;
 
@@ -29,10 +29,10 @@ impl SqliteStaging {
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
         match self.writer.begin_with(sql::BEGIN).await {
             // When SQLite itself has rolled back, as it does on a full disk, the driver goes on believing in the transaction and
-            // would refuse this connection for ever.
+            // would refuse this connection for ever. Without it the pool makes a new one for the next attempt.
             Err(sqlx::Error::InvalidSavePointStatement) => {
                 self.writer.acquire().await?.close().await?;
-                Ok(self.writer.begin_with(sql::BEGIN).await?)
+                Err(StagingError::Unavailable { detail: "SQLite ended the last transaction by itself".into() })
             }
             begun => Ok(begun?),
         }
