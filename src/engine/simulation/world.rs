@@ -282,9 +282,12 @@ impl World {
     }
 
     /// When, in true time, everything must have come to its end: bounded by the longest wait for a failed batch and
-    /// a few intervals, from the end of the faults or from when the clocks have passed the last cut.
+    /// a few intervals, from the end of the faults or from when the clocks have passed the last cut and collection.
     pub(super) fn deadline(&self) -> i64 {
-        let ahead = self.store.adapters().iter().map(|row| row.cut_at.since(self.true_time()).as_millis()).max();
+        let cuts = self.store.adapters().into_iter().map(|row| row.cut_at);
+        // What was collected by a clock that ran ahead is purged when the true one has passed that.
+        let collected = self.store.all_batches().filter_map(|batch| batch.collected_at);
+        let ahead = cuts.chain(collected).map(|at| at.since(self.true_time()).as_millis()).max();
         let intervals = self.adapters.iter().map(|adapter| adapter.config.interval.get().as_millis()).max();
         let wait = ahead.unwrap_or(0) + 5 * intervals.unwrap_or(0) + 3_600_000 + 1_200_000;
         self.now + i64::try_from(wait).unwrap_or(i64::MAX / 2)
