@@ -79,10 +79,17 @@ impl Servers {
 
     /// What the broker says of each queue: name, ready, unacknowledged.
     fn queues(&self) -> Vec<(String, u64, u64)> {
-        let said = self.services(
-            "rabbitmqctl",
-            &["list_queues", "--no-table-headers", "name", "messages_ready", "messages_unacknowledged"],
-        );
+        let ask = ["list_queues", "--no-table-headers", "name", "messages_ready", "messages_unacknowledged"];
+        // On a busy machine the node is at times too late for its own tool.
+        let mut asked = 1;
+        let said = loop {
+            match try_services(self.dir.path(), "rabbitmqctl", &ask) {
+                Ok(said) => break said,
+                Err(error) => assert!(asked < 5, "{error}"),
+            }
+            asked += 1;
+            std::thread::sleep(Duration::from_secs(1));
+        };
         said.lines()
             .map(|line| {
                 let words: Vec<&str> = line.split_whitespace().collect();
@@ -148,9 +155,15 @@ fn script() -> std::path::PathBuf {
 }
 
 fn services(dir: &Path, verb: &str, arguments: &[&str]) -> String {
+    try_services(dir, verb, arguments).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn try_services(dir: &Path, verb: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(script()).arg(verb).arg(dir).args(arguments).output().unwrap();
-    assert!(output.status.success(), "services {verb} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout).unwrap()),
+        false => Err(format!("services {verb} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr))),
+    }
 }
 
 /// Peak resident memory of a process, in KiB.
