@@ -116,6 +116,13 @@ impl Story<'_> {
         if path.extension().is_none_or(|ending| ending != "ack") && self.last(at, &["open"], path).is_none() {
             breaks.push(format!("{} was removed without being read back", path.display()));
         }
+        // Without its acknowledgement a file that comes back would be taken again.
+        if path.extension().is_some_and(|ending| ending == "ack")
+            && let Some(file) = self.last(at, &["unlink"], &path.with_extension(""))
+            && self.done(file..at, "fsync", &self.places.share).is_none()
+        {
+            breaks.push(format!("{} was removed before the removal of its file was synced", path.display()));
+        }
         self.synced_before_commit(at, &self.places.share, "removed", path, breaks);
     }
 
