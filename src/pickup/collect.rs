@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 
+use super::share::TEMPORARY_DIR;
 use super::{PickupError, Share};
 use crate::config::CollectedWhen;
 use crate::model::Ticks;
@@ -47,6 +48,10 @@ pub fn look(share: &Share) -> Result<Sighting, PickupError> {
     }
     // Once more: a share that went away during the listing, or came back, fails here or failed above.
     share.check()?;
+    // And one that did both in between has left a listing of what lies below it.
+    if !names.contains(TEMPORARY_DIR) {
+        return Err(share.wrong(format!("{TEMPORARY_DIR} was missing when it was listed")));
+    }
     Ok(Sighting(names))
 }
 

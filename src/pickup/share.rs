@@ -14,7 +14,7 @@ use crate::support::durable::{self, PathError};
 use crate::support::step::{Commit, Step};
 
 /// Directory of temporary files below the share; archives skip it by its dot, and any file in it by its ending.
-const TEMPORARY_DIR: &str = ".inprogress";
+pub(super) const TEMPORARY_DIR: &str = ".inprogress";
 pub(super) const TEMPORARY_ENDING: &str = "_inprogress";
 /// Its first line names the adapter, its second the share: an id that no other share has.
 const MARKER: &str = "share";

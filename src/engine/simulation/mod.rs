@@ -145,14 +145,11 @@ fn play(plan: Plan, traced: bool) -> Option<(String, Vec<String>)> {
     }
     chaos::start(&mut scheduler);
     scheduler.run(FAULTS_MS, process::start, |_| false);
-    let deadline = {
-        let mut world = scheduler.world.borrow_mut();
-        chaos::end(&mut world);
-        world.deadline()
-    };
-    // Writers have a minute to come to their end.
-    let writers_gone = scheduler.world.borrow().now + 70_000;
-    scheduler.run(writers_gone, process::start, |_| false);
+    chaos::end(&mut scheduler.world.borrow_mut());
+    // Writers have a minute to come to their end, and so has what was begun under a clock that was wrong.
+    let begun_is_done = scheduler.world.borrow().now + 70_000;
+    scheduler.run(begun_is_done, process::start, |_| false);
+    let deadline = scheduler.world.borrow().deadline();
     scheduler.run(deadline, process::start, World::at_rest);
     let mut world = scheduler.world.borrow_mut();
     if world.violation.is_none() && !world.at_rest() {

@@ -10,14 +10,14 @@ use crate::config::CollectedWhen;
 use crate::engine::decide::{self, After, Job, Pace, Work};
 use crate::engine::error::EngineError;
 use crate::model::Ticks;
-use crate::pickup::{BatchNames, Extension, PickupError, Seen, Sighting};
+use crate::pickup::{BatchNames, Extension, Marker, PickupError, Seen, Sighting};
 use crate::staging::{
     BatchCounts, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, OutputKind, OutputRow, RenderedBatch,
-    StagingError,
+    StagingError, Workplace,
 };
 use crate::support::backoff::Backoff;
 
-use super::share::{Mood, SimShare};
+use super::share::{Mood, ShareId, SimShare};
 
 const LEASE_MS: i64 = 60_000;
 const RENEWAL_MS: i64 = 20_000;
@@ -169,8 +169,8 @@ async fn cut(handle: &Handle, adapter: usize, last_end: &mut Option<Ticks>) -> D
 struct Writer {
     handle: Handle,
     adapter: usize,
-    /// The token under which the share was opened.
-    opened: Option<i64>,
+    /// The token under which the share was opened, and what its marker said.
+    opened: Option<(i64, ShareId)>,
     resting: BTreeMap<BatchId, i64>,
 }
 
@@ -214,7 +214,7 @@ impl Writer {
         let Job { batch, work } = job;
         let (id, by) = (batch.id, By::Worker(lease));
         match work {
-            Work::Close => self.record(id, Vec::new(), lease).await,
+            Work::Close => self.record(id, Vec::new(), lease, "").await,
             Work::Publish => self.publish(&batch, lease).await,
             Work::Render => self.render_and_publish(batch, lease).await,
             Work::RenderAgain => {
@@ -228,7 +228,7 @@ impl Writer {
     }
 
     async fn render_and_publish(&mut self, batch: BatchRow, lease: &Lease) -> Done<()> {
-        self.open(lease).await?;
+        let share = self.open(lease).await?;
         let (adapter, id) = (self.adapter, batch.id);
         let events = self
             .handle
@@ -258,35 +258,35 @@ impl Writer {
         outputs.push(row(names.output(Extension::Xml, false), OutputKind::Output));
         for output in &outputs {
             let content = if output.kind == OutputKind::Output { events.clone() } else { Vec::new() };
-            let place = |plan: &Plan| (plan.place(lease.token), output.name.clone());
+            let key = |plan: &Plan| (plan.place(lease.token), output.name.clone());
             let begin = |world: &mut World| {
-                let key = place(&world.plan);
-                world.adapters[adapter].share.temporaries()?.insert(key, (Vec::new(), false));
+                let key = key(&world.plan);
+                world.adapters[adapter].share.temporaries(share)?.insert(key, (Vec::new(), false));
                 Ok(())
             };
             self.handle.share(adapter, begin).await?;
             let complete = |world: &mut World| {
-                let key = place(&world.plan);
-                world.adapters[adapter].share.temporaries()?.insert(key, (content, true));
+                let key = key(&world.plan);
+                world.adapters[adapter].share.temporaries(share)?.insert(key, (content, true));
                 Ok(())
             };
             self.handle.share(adapter, complete).await?;
         }
-        self.record(id, outputs, lease).await?;
+        self.record(id, outputs, lease, share).await?;
         self.publish(&batch, lease).await
     }
 
     /// Records a rendering, and with it where its files are.
-    async fn record(&self, id: BatchId, outputs: Vec<OutputRow>, lease: &Lease) -> Done<()> {
+    async fn record(&self, id: BatchId, outputs: Vec<OutputRow>, lease: &Lease, share: ShareId) -> Done<()> {
         let counts = BatchCounts { files: outputs.len() as u64, ..BatchCounts::default() };
-        let rendered = RenderedBatch { id, counts, outputs, presence: Vec::new() };
+        let directory = self.handle.with(|world| world.plan.place(lease.token)).to_string();
+        let workplace = Workplace { share: share.to_owned(), directory };
+        let rendered = RenderedBatch { id, counts, outputs, presence: Vec::new(), workplace };
         self.handle
             .store(|world| {
                 let before = world.store.batch(id).map(|batch| batch.state);
                 world.store.finish_render(lease, &rendered)?;
                 if before == Some(BatchState::Cut) {
-                    let place = world.plan.place(lease.token);
-                    world.adapters[self.adapter].places.insert(id, place);
                     world.note(|| format!("process {} has rendered batch {id}", self.handle.process));
                 }
                 Ok(())
@@ -295,15 +295,21 @@ impl Writer {
     }
 
     async fn publish(&mut self, batch: &BatchRow, lease: &Lease) -> Done<()> {
-        self.open(lease).await?;
+        let share = self.open(lease).await?;
         let (adapter, id) = (self.adapter, batch.id);
-        let (outputs, place) = self
-            .handle
-            .store(|world| Ok((world.store.outputs(id), world.adapters[adapter].places.get(&id).copied())))
+        // As recorded, not as rendered here: another process may have been faster.
+        let (outputs, recorded) =
+            self.handle.store(|world| Ok((world.store.outputs(id), world.store.batch(id).cloned()))).await?;
+        let recorded = recorded.unwrap_or_else(|| batch.clone());
+        self.handle
+            .share(adapter, |world| {
+                world.adapters[adapter].share.check(share)?;
+                world.adapters[adapter].share.check(&recorded.workplace.share)
+            })
             .await?;
-        self.handle.share(adapter, |world| world.adapters[adapter].share.check()).await?;
+        let from = (share, place(&recorded).unwrap_or(0));
         for output in &outputs {
-            self.handle.share(adapter, |world| publish_one(world, adapter, id, place.unwrap_or(0), output)).await?;
+            self.handle.share(adapter, |world| publish_one(world, adapter, id, from, output)).await?;
         }
         let published = BatchStep::Published { at: self.handle.clock() };
         self.handle
@@ -316,30 +322,34 @@ impl Writer {
     }
 
     /// Opens the share and clears what renderings that came to nothing left behind; again under each new token.
-    async fn open(&mut self, lease: &Lease) -> Done<()> {
-        if self.opened == Some(lease.token) {
-            return Ok(());
+    async fn open(&mut self, lease: &Lease) -> Done<ShareId> {
+        if let Some((token, share)) = self.opened
+            && token == lease.token
+        {
+            return Ok(share);
         }
         let adapter = self.adapter;
-        let on_share = if self.handle.with(|world| world.plan.sabotage == Some(Sabotage::ForgetMarker)) {
-            Vec::new()
-        } else {
-            self.batches(&decide::ON_SHARE).await?
-        };
+        let forgetful = self.handle.with(|world| world.plan.sabotage == Some(Sabotage::ForgetMarker));
+        let on_share = if forgetful { Vec::new() } else { self.batches(&decide::ON_SHARE).await? };
         let marker = decide::marker(!on_share.is_empty());
-        self.handle.share(adapter, |world| world.adapters[adapter].share.open(marker)).await?;
+        let share = self.handle.share(adapter, |world| world.adapters[adapter].share.open(marker, forgetful)).await?;
         let rendered = self.batches(&[BatchState::Rendered]).await?;
         let clear = |world: &mut World| {
             let this = &mut world.adapters[adapter];
-            let kept: HashSet<i64> = rendered.iter().filter_map(|batch| this.places.get(&batch.id).copied()).collect();
+            let kept: HashSet<i64> = rendered.iter().filter_map(place).collect();
             let own = world.plan.place(lease.token);
-            this.share.temporaries()?.retain(|(place, _), _| kept.contains(place) || *place > own);
+            this.share.temporaries(share)?.retain(|(place, _), _| kept.contains(place) || *place > own);
             Ok(())
         };
         self.handle.share(adapter, clear).await?;
-        self.opened = Some(lease.token);
-        Ok(())
+        self.opened = Some((lease.token, share));
+        Ok(share)
     }
+}
+
+/// Where the recorded rendering of a batch has its temporary files.
+fn place(batch: &BatchRow) -> Option<i64> {
+    batch.workplace.directory.parse().ok()
 }
 
 fn row(name: String, kind: OutputKind) -> OutputRow {
@@ -351,13 +361,13 @@ fn publish_one(
     world: &mut World,
     adapter: usize,
     id: BatchId,
-    place: i64,
+    (opened, place): (ShareId, i64),
     output: &OutputRow,
 ) -> Result<(), PickupError> {
     let share: &mut SimShare = &mut world.adapters[adapter].share;
     let dir = share.writable()?;
     let Some((events, complete)) = dir.temporaries.remove(&(place, output.name.clone())) else {
-        return share.check();
+        return share.check(opened);
     };
     if dir.files.contains_key(&output.name) {
         return Err(PickupError::NameTaken { name: output.name.clone() });
@@ -387,21 +397,26 @@ async fn look(handle: &Handle, adapter: usize) -> Done<()> {
     if batches.is_empty() || config.collected_when == CollectedWhen::Told {
         return Ok(());
     }
-    // The listing, then the marker: between the two the share may go away.
-    let names: Vec<String> = handle
-        .share(adapter, |world| {
-            let dir = world.adapters[adapter].share.dir();
-            let acknowledged = dir.acknowledged.iter().map(|name| format!("{name}.ack"));
-            Ok(dir.files.keys().cloned().chain(acknowledged).collect())
-        })
-        .await?;
+    // The marker, the listing, the marker again: in between the share may go away and come back.
     let checked = handle.with(|world| world.plan.sabotage != Some(Sabotage::TrustEmptyDirectory));
-    if checked {
-        handle.share(adapter, |world| world.adapters[adapter].share.check()).await?;
-    }
+    let opened = handle.share(adapter, |world| world.adapters[adapter].share.open(Marker::Require, false)).await;
+    let share = if checked { opened? } else { "" };
+    let check = |world: &mut World| if checked { world.adapters[adapter].share.check(share) } else { Ok(()) };
+    let listing = |world: &mut World| {
+        // The temporary directory is in the listing, or it is none of the share.
+        check(world)?;
+        let dir = world.adapters[adapter].share.dir();
+        let acknowledged = dir.acknowledged.iter().map(|name| format!("{name}.ack"));
+        Ok(dir.files.keys().cloned().chain(acknowledged).collect::<Vec<String>>())
+    };
+    let names = handle.share(adapter, listing).await?;
+    handle.share(adapter, check).await?;
     let (sighting, now) = (Sighting::from_iter(names), handle.clock());
     for batch in batches {
         let id = batch.id;
+        if checked && batch.workplace.share != share {
+            return handle.share(adapter, |world| world.adapters[adapter].share.check(&batch.workplace.share)).await;
+        }
         let outputs = handle.store(|world| Ok(world.store.outputs(id))).await?;
         match decide::collection(&sighting, &config, &batch, &outputs, now) {
             Seen::Waiting { taken } => {
@@ -438,7 +453,7 @@ async fn purge(handle: &Handle, adapter: usize) -> Done<()> {
         }
         let id = batch.id;
         let outputs = handle.store(|world| Ok(world.store.outputs(id))).await?;
-        handle.share(adapter, |world| world.adapters[adapter].share.check()).await?;
+        handle.share(adapter, |world| world.adapters[adapter].share.check(&batch.workplace.share)).await?;
         for output in outputs {
             let delete = |world: &mut World| {
                 let dir = world.adapters[adapter].share.writable()?;

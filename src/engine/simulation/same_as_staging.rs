@@ -11,7 +11,7 @@ use crate::model::Ticks;
 use crate::staging::suite::{Fixture, events};
 use crate::staging::{
     Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, OutputKind,
-    OutputRow, RenderedBatch, Result, Staging, StagingError,
+    OutputRow, RenderedBatch, Result, Staging, StagingError, Workplace,
 };
 
 const ADAPTERS: [&str; 2] = ["a", "b"];
@@ -145,7 +145,8 @@ impl Pair {
             })
             .collect();
         let counts = BatchCounts { files: outputs.len() as u64, ..BatchCounts::default() };
-        let rendered = RenderedBatch { id: batch.id, counts, outputs, presence: Vec::new() };
+        let workplace = Workplace { share: "s".into(), directory: self.dice.below(3).to_string() };
+        let rendered = RenderedBatch { id: batch.id, counts, outputs, presence: Vec::new(), workplace };
         let real = told(self.real.finish_render(&lease, &rendered).await);
         let model = told(self.model.finish_render(&lease, &rendered));
         self.same(format!("render batch {} with {} files by {lease:?}", batch.id, counts.files), real, model);

@@ -20,12 +20,18 @@ pub(super) enum Mood {
     Hanging,
 }
 
+/// What tells the markers of two directories apart.
+pub(super) type ShareId = &'static str;
+
+/// Temporary files, by the place of their rendering and their final name: what they hold, and whether they are complete.
+pub(super) type Temporaries = BTreeMap<(i64, String), (Vec<EventNo>, bool)>;
+
 /// A directory as a process sees it.
 #[derive(Debug, Default)]
 pub(super) struct Dir {
     pub(super) marker: bool,
-    /// Temporary files, by the place of their rendering and their final name; complete or not.
-    pub(super) temporaries: BTreeMap<(i64, String), (Vec<EventNo>, bool)>,
+    /// Files that are not published yet.
+    pub(super) temporaries: Temporaries,
     pub(super) files: BTreeMap<String, Vec<EventNo>>,
     pub(super) acknowledged: BTreeSet<String>,
 }
@@ -68,29 +74,42 @@ impl SimShare {
         Ok(self.dir())
     }
 
-    /// As `writable`, for temporary files: their directory is made together with the marker.
-    pub(super) fn temporaries(&mut self) -> Result<&mut BTreeMap<(i64, String), (Vec<EventNo>, bool)>, PickupError> {
+    /// As `writable`, for temporary files: their directory is only where it was made.
+    pub(super) fn temporaries(&mut self, id: ShareId) -> Result<&mut Temporaries, PickupError> {
+        let here = self.id() == id;
         let dir = self.writable()?;
-        if dir.marker {
+        if dir.marker && here {
             return Ok(&mut dir.temporaries);
         }
         let (path, source) = (PathBuf::from(".inprogress"), io::Error::from(io::ErrorKind::NotFound));
         Err(PickupError::Disk(PathError { action: "create", path, source }))
     }
 
-    pub(super) fn check(&mut self) -> Result<(), PickupError> {
-        if self.dir().marker {
+    /// What the marker in the directory that is reached now says, if there is one.
+    pub(super) fn id(&self) -> ShareId {
+        if self.mood == Mood::Away { "below" } else { "there" }
+    }
+
+    /// Whether the directory that is reached now is the one that was opened, or in which a batch was rendered.
+    pub(super) fn check(&mut self, id: &str) -> Result<(), PickupError> {
+        if self.dir().marker && self.id() == id {
             return Ok(());
         }
-        let (directory, adapter, found) = ("share".into(), "a".into(), "no marker".into());
+        let (directory, adapter, found) = ("share".into(), "a".into(), "no such marker".into());
         Err(PickupError::NotTheShare { directory, adapter, found })
     }
 
-    pub(super) fn open(&mut self, marker: Marker) -> Result<(), PickupError> {
-        if marker == Marker::Create && !self.dir().marker {
+    /// Opens the directory that is reached now. What lies below a mount point is usually not for the service to
+    /// write to; where it is, a process that stood still between deciding to make a marker and making it could make
+    /// one there.
+    pub(super) fn open(&mut self, marker: Marker, below_is_writable: bool) -> Result<ShareId, PickupError> {
+        let writable = self.mood != Mood::Away || below_is_writable;
+        if marker == Marker::Create && !self.dir().marker && writable {
             self.writable()?.marker = true;
         }
-        self.check()
+        let id = self.id();
+        self.check(id)?;
+        Ok(id)
     }
 
     /// Whether the name is one the archive has dealt with.

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use crate::model::Ticks;
 use crate::staging::{
     AdapterRow, BatchCounts, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, OutputRow, RenderedBatch,
-    Result, Seq, SeqRange, StagingError,
+    Result, Seq, SeqRange, StagingError, Workplace,
 };
 
 /// An event, by the number of its making.
@@ -132,6 +132,7 @@ impl Model {
             collected_at: None,
             collected_how: None,
             purged_at: None,
+            workplace: Workplace::default(),
         };
         self.batches.insert(id, batch.clone());
         Ok(batch)
@@ -144,6 +145,7 @@ impl Model {
         if row.state == BatchState::Cut {
             row.state = next;
             row.counts = rendered.counts;
+            row.workplace = rendered.workplace.clone();
             row.reason = None;
             self.outputs.insert(rendered.id, rendered.outputs.clone());
             return Ok(());

@@ -64,8 +64,6 @@ pub(super) struct SimAdapter {
     pub(super) share: SimShare,
     /// Events that stand in a file on the share, or stood there.
     archived: BTreeSet<EventNo>,
-    /// Which rendering of a batch was recorded.
-    pub(super) places: BTreeMap<i64, i64>,
 }
 
 /// One process, as the world sees it.
@@ -111,7 +109,6 @@ impl World {
             config: config.clone(),
             share: SimShare::new(),
             archived: BTreeSet::new(),
-            places: BTreeMap::new(),
         });
         let mut store = Model::default();
         store.cuts_past_writers = plan.sabotage == Some(super::Sabotage::CutPastWriters);
@@ -323,9 +320,11 @@ impl Handle {
         f(&mut self.world.borrow_mut())
     }
 
-    /// Lets others go first.
+    /// Lets others go first, for the moment that an operation takes: long enough to die or be stopped in the
+    /// middle of a batch.
     pub(super) async fn give_way(&self) {
-        self.sleep(0).await;
+        let moment = self.with(|world| if world.plan.exact { 0 } else { world.dice.between(0, 500) });
+        self.sleep(moment).await;
     }
 
     /// Sleeps for so many milliseconds of true time.
