@@ -94,6 +94,8 @@ async fn while_staging_is_away_the_session_is_closed_and_nothing_is_rejected() {
 async fn a_commit_that_hangs_closes_the_session_as_well() {
     let mut bench = Bench::new().await;
     bench.timing.outage = Duration::from_millis(500);
+    // Fewer than there are: the rest needs a second session.
+    bench.settings.prefetch = 50;
     let bench = Arc::new(bench);
     let ids = bench.publish(0..200).await;
     bench.stage.set_hanging(true);
