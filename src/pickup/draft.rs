@@ -113,7 +113,9 @@ impl Share {
             }
             if token_of(name).is_some_and(|made_under| made_under <= token) {
                 durable::remove_tree(&path, Step::LeftoverRemoved)?;
-            } else if name.ends_with(TEMPORARY_ENDING) && recorded.iter().all(|kept| !kept.directory.is_empty()) {
+            } else if Self::is_marker_draft(name)
+                || name.ends_with(TEMPORARY_ENDING) && recorded.iter().all(|kept| !kept.directory.is_empty())
+            {
                 durable::remove(&path, Step::LeftoverRemoved)?;
             }
         }

@@ -86,6 +86,12 @@ impl Share {
         }
     }
 
+    /// Whether a name among the temporary files is a marker that was never put in place. Once the share is open
+    /// it has its marker, so such a file is worthless; whoever may still be writing it finds the marker there.
+    pub(super) fn is_marker_draft(name: &str) -> bool {
+        name.strip_prefix(MARKER).is_some_and(|rest| rest.starts_with('-') && rest.ends_with(".tmp"))
+    }
+
     pub(super) fn wrong(&self, found: String) -> PickupError {
         PickupError::NotTheShare { directory: self.dir.display().to_string(), adapter: self.adapter.clone(), found }
     }

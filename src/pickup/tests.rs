@@ -254,6 +254,7 @@ fn clearing_takes_what_can_never_be_published_and_nothing_else() {
     let (own, _) = rendered(&share, 2, &[("own.xml", "<x/>")]);
     let (later, _) = rendered(&share, 3, &[("later.xml", "<x/>")]);
     fs::write(dir.path().join(".inprogress/old.xml_inprogress"), "of an earlier version").unwrap();
+    fs::write(dir.path().join(".inprogress/share-00ff.tmp"), "a marker that was never put in place").unwrap();
     fs::write(dir.path().join(".inprogress/notes.txt"), "nobody's").unwrap();
 
     // A batch that an earlier version rendered has its files there without a workplace of their own.

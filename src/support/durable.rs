@@ -235,7 +235,7 @@ pub fn write_new(path: &Path, bytes: &[u8], commit: Commit) -> Result<(), PathEr
     file.write_all(bytes).at("write", &temporary)?;
     sync_file(&file, &temporary, commit.pending)?;
     if let Err(error) = rename_unless_there(&temporary, path) {
-        fs::remove_file(&temporary).at("remove", &temporary)?;
+        remove(&temporary, Step::LeftoverRemoved)?;
         return Err(error);
     }
     sync_dir(parent(path), commit.done)

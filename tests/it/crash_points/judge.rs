@@ -136,8 +136,10 @@ fn certificates(lab: &Lab, batches: &Value, archive: &Archive) -> Vec<String> {
 /// What the home holds once everything is done.
 fn home(lab: &Lab, status: &Value, traffic: &Traffic) -> Vec<String> {
     let mut wrong = Vec::new();
+    // The lock file is no content, and stays.
+    let contents = |path: &&PathBuf| !path.ends_with("gate.lock");
     let vault = walk(&lab.path("home/vault"));
-    wrong.extend(vault.iter().map(|path| format!("left in the vault: {}", path.display())));
+    wrong.extend(vault.iter().filter(contents).map(|path| format!("left in the vault: {}", path.display())));
     let temporary = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "tmp");
     wrong.extend(walk(&lab.path("home")).iter().filter(temporary).map(|path| format!("left: {}", path.display())));
     let incoming = walk(&lab.path("home/incoming"));

@@ -21,7 +21,10 @@ pub(super) async fn full(scene: &Scene, injection: &Injection, volume: Volume) -
     let end = began + lasting(injection);
     let outcome = loop {
         // Again and again: what the product or the archive deletes meanwhile must not give it room.
-        if let Err(error) = fill(&ballast) {
+        // Another fault of the round may have made the volume read-only; that passes.
+        if let Err(error) = fill(&ballast)
+            && error.kind() != io::ErrorKind::ReadOnlyFilesystem
+        {
             break Err(error).at("fill", &ballast);
         }
         if Instant::now() >= end {
@@ -29,9 +32,21 @@ pub(super) async fn full(scene: &Scene, injection: &Injection, volume: Volume) -
         }
         sleep(Duration::from_millis(50)).await;
     };
-    fs::remove_file(&ballast).at("remove", &ballast)?;
+    empty(&ballast).await.at("remove", &ballast)?;
     outcome?;
     Ok(vec![strike(injection, began, false)])
+}
+
+/// Deletes the ballast, as soon as the volume can be written.
+async fn empty(ballast: &Path) -> io::Result<()> {
+    loop {
+        match fs::remove_file(ballast) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => sleep(TRY_AGAIN).await,
+            // It may have been read-only all the time.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => return removed,
+        }
+    }
 }
 
 fn fill(ballast: &Path) -> io::Result<()> {
