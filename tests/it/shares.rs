@@ -157,11 +157,11 @@ fn a_share_that_goes_away_before_its_first_publication_is_waited_for() {
     let lab = Lab::new(Store::Sqlite, "[[adapter]]\nname = \"stuck\"\ninterval = \"1h\"\ncollected_when = \"told\"\n");
     lab.spool("a.ndjson", &[event(1)]);
     lab.ok(&["run", "--once"]);
-    // As a crash between rendering and publishing would have left it.
+    // As a crash between rendering and publishing would have left it, with its file in no directory of its own.
     let output = output_files(&lab.pickup("stuck")).remove(0);
     let name = output.file_name().unwrap().to_str().unwrap();
     fs::rename(&output, lab.pickup("stuck").join(".inprogress").join(format!("{name}_inprogress"))).unwrap();
-    lab.alter_sqlite(&["update batches set state = 'rendered', published_at = null"]);
+    lab.alter_sqlite(&["update batches set state = 'rendered', published_at = null, workplace = ''"]);
     let away = lab.path("away");
     fs::rename(lab.pickup("stuck"), &away).unwrap();
     fs::create_dir(lab.pickup("stuck")).unwrap();
