@@ -194,19 +194,18 @@ pub(super) fn staging_purge_is_due(batch_purged: bool, since_last: Option<Durati
     batch_purged || since_last.is_none_or(|since| since >= PURGE_EVERY)
 }
 
-/// Whether the share is to be reported as unavailable. `underway`: the operation under way, what it is and
-/// since when it has shown no progress; `patience`: how long that may take.
+/// Whether the share is to be reported as unavailable. `underway`: what is told of the operation under way, and how
+/// long it has taken; `patience`: how long that may be.
 pub(super) fn share_alert(
     writing: &Met,
     collecting: &Met,
     underway: Option<(&str, Duration)>,
     patience: Duration,
-    now: Ticks,
 ) -> Verdict {
-    if let Some((what, silent)) = underway
-        && silent > patience
+    if let Some((told, taken)) = underway
+        && taken > patience
     {
-        return Verdict::Open(format!("{what} has not come back from the file system since {}", now.minus(silent)));
+        return Verdict::Open(told.to_owned());
     }
     match (writing, collecting) {
         (Met::Trouble(detail), _) | (_, Met::Trouble(detail)) => Verdict::Open(detail.clone()),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::decide::Met;
 use super::error::EngineError;
+use crate::model::Ticks;
 use crate::pickup::{Compression, Draft, PickupError, Share, Temporary};
 use crate::staging::{OutputKind, OutputRow, Workplace};
 
@@ -24,7 +25,8 @@ pub(super) struct Lane {
 
 #[derive(Default)]
 struct Seen {
-    underway: Option<(&'static str, Instant)>,
+    /// What is under way, since when, and when that was by the clock.
+    underway: Option<(&'static str, Instant, Ticks)>,
     writing: Met,
     collecting: Met,
 }
@@ -40,7 +42,7 @@ pub(super) enum Side {
 pub(super) struct Knowledge {
     pub(super) writing: Met,
     pub(super) collecting: Met,
-    /// The operation under way, and for how long.
+    /// What people are told of the operation under way, the same at each look, and how long it has taken.
     pub(super) underway: Option<(String, Duration)>,
 }
 
@@ -71,7 +73,7 @@ impl Lane {
     }
 
     fn timed<T>(&self, what: &'static str, work: impl FnOnce() -> T) -> T {
-        self.seen().underway = Some((what, Instant::now()));
+        self.seen().underway = Some((what, Instant::now(), Ticks::now()));
         let _end = Ended(self);
         work()
     }
@@ -88,7 +90,11 @@ impl Lane {
     /// What is known now.
     pub(super) fn knowledge(&self) -> Knowledge {
         let seen = self.seen();
-        let underway = seen.underway.map(|(what, since)| (format!("{what} {}", self.dir.display()), since.elapsed()));
+        let named = |(what, since, begun): (&str, Instant, Ticks)| {
+            let what = format!("{what} {} has not come back from the file system since {begun}", self.dir.display());
+            (what, since.elapsed())
+        };
+        let underway = seen.underway.map(named);
         Knowledge { writing: seen.writing.clone(), collecting: seen.collecting.clone(), underway }
     }
 

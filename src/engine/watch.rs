@@ -112,7 +112,7 @@ pub(super) fn share_verdict(desk: &AdapterShared) -> Verdict {
     let patience = if desk.shared.config.laboratory { HANGING_AFTER_IN_LABORATORY } else { HANGING_AFTER };
     let known = desk.lane.knowledge();
     let underway = known.underway.as_ref().map(|(what, silent)| (what.as_str(), *silent));
-    decide::share_alert(&known.writing, &known.collecting, underway, patience, Ticks::now())
+    decide::share_alert(&known.writing, &known.collecting, underway, patience)
 }
 
 /// Waits a moment; `false` when it is time to stop.

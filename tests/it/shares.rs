@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -81,7 +81,7 @@ fn a_hanging_share_holds_up_nothing_but_itself() {
     let outputs = |name: &str| output_files(&lab.pickup(name));
     eventually("the first outputs", || ["stuck", "well"].iter().all(|name| outputs(name).len() == 1));
 
-    let hang = Hang::begin(&lab, "stuck");
+    let (hang, begun) = (Hang::begin(&lab, "stuck"), Instant::now());
     lab.spool("b.ndjson", &[event(2)]);
     eventually("the other adapter writes", || outputs("well").len() == 2);
     eventually("an alert", || !share_alerts(&lab).is_empty());
@@ -96,6 +96,8 @@ fn a_hanging_share_holds_up_nothing_but_itself() {
     assert!(threads(&lab) <= running + 2, "{running} threads became {}", threads(&lab));
     assert_eq!(adapter(&lab, "stuck")["waiting_events"], 1);
     // The other adapter's archive takes its files; they are noticed and purged.
+    let told = share_alerts(&lab)[0]["count"].as_u64().unwrap();
+    assert!(told <= 2 + begun.elapsed().as_secs() / 60, "the same trouble is told once a minute, not {told} times");
     for file in outputs("well") {
         fs::remove_file(file).unwrap();
     }
