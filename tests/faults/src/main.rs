@@ -98,6 +98,8 @@ fn main() -> ExitCode {
             () = interrupted() => Err(Trouble::Said("interrupted".into())),
         }
     });
+    // Never dropped: the driver's own threads still use it when a connection ended badly, and would panic on the way out.
+    std::mem::forget(runtime);
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),

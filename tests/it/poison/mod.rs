@@ -15,14 +15,20 @@ use crate::support::{Lab, Message, RawPublisher, Store, eventually, messages, ou
 use kinds::{EVENT_BYTES_MAX, Fate, Kind, Scale, kinds, ordinary, properties};
 
 const ORDINARY: &str = "/web/1";
+/// Another known source.
+const BESIDE: &str = "/channel-service/1";
 
 fn config() -> String {
     format!("[intake]\nevent_size_max = \"{EVENT_BYTES_MAX}B\"\n[[adapter]]\nname = \"canonical\"\ninterval = \"1h\"\n")
 }
 
 fn publish_ordinary(publisher: &mut RawPublisher, id: &str) {
+    publish_from(publisher, ORDINARY, id);
+}
+
+fn publish_from(publisher: &mut RawPublisher, source: &str, id: &str) {
     let head = properties(b"application/cloudevents+json", b"", 2);
-    publisher.publish(b"chat.message.posted", &head, &ordinary(ORDINARY, id, &format!("words of {id}")));
+    publisher.publish(b"chat.message.posted", &head, &ordinary(source, id, &format!("words of {id}")));
 }
 
 /// What is expected of all kinds together: events staged, items quarantined.
@@ -162,7 +168,8 @@ fn every_kind_is_kept_and_blocks_nobody_on_postgres() {
     every_kind_is_kept_and_blocks_nobody(Store::Postgres);
 }
 
-/// From publishing to being staged, for each ordinary event; with a message of `poison` after each where there is one.
+/// From publishing to being staged, for each of the events that are timed; after each comes one of `poison`, or an
+/// event of another source when there is none, so that as much is published either way.
 fn times_to_staged(poison: &[Kind]) -> Vec<Duration> {
     const EVENTS: usize = 300;
     let lab = Lab::with_broker(Store::Sqlite, &config());
@@ -178,8 +185,9 @@ fn times_to_staged(poison: &[Kind]) -> Vec<Duration> {
     for number in 0..EVENTS {
         published.push(Instant::now());
         publish_ordinary(&mut publisher, &number.to_string());
-        if let Some(kind) = poison.next() {
-            publisher.publish(&kind.routing_key, &kind.wire_properties(), &kind.body);
+        match poison.next() {
+            Some(kind) => publisher.publish(&kind.routing_key, &kind.wire_properties(), &kind.body),
+            None => publish_from(&mut publisher, BESIDE, &format!("beside {number}")),
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -212,9 +220,10 @@ fn watch_staged(database: &std::path::Path, events: usize) -> Vec<Instant> {
     })
 }
 
-/// The figure is printed, not asserted: a noisy machine must not fail it. What is asserted is that all arrive.
+/// Prints how long events wait to be staged with poison among them and without: times are no matter for an assertion
+/// on a noisy machine. That the events arrive, one for each that was published, is asserted.
 #[test]
-fn poison_delays_nobody() {
+fn events_among_poison_arrive_and_how_soon() {
     // A batch of hundreds of sound events is work and no poison.
     let small: Vec<Kind> =
         kinds(Scale::Small).into_iter().filter(|kind| !matches!(kind.fate, Fate::Parts { .. })).collect();
@@ -223,7 +232,7 @@ fn poison_delays_nobody() {
     for percent in [50, 99] {
         let (plain, poisoned) = (at(&without, percent), at(&with, percent));
         println!(
-            "publish to staged, p{percent}: {plain:.1} ms alone, {poisoned:.1} ms with poison after each, ratio {:.2}",
+            "publish to staged, p{percent}: {plain:.1} ms with a sound event after each, {poisoned:.1} ms with poison after each, ratio {:.2}",
             poisoned / plain
         );
     }
