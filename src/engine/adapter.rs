@@ -228,8 +228,10 @@ impl AdapterWriter {
             outputs: Vec::new(),
             presence: Vec::new(),
             workplace: Workplace::default(),
+            set_aside: None,
         };
-        Ok(self.desk.shared.staging.finish_render(lease, &empty).await?)
+        self.desk.shared.staging.finish_render(lease, &empty).await?;
+        Ok(())
     }
 
     /// Leaves a batch alone for a while that nothing but a person can help, and says so.
@@ -282,7 +284,8 @@ impl AdapterWriter {
         if let Err(StagingError::LeaseLost { .. } | StagingError::Refused { .. }) = &recorded {
             discard(share, &self.desk.lane, rendered.workplace.clone()).await;
         }
-        Ok(recorded?)
+        recorded?;
+        Ok(())
     }
 
     async fn publish(&mut self, id: i64, lease: &Lease) -> Result<(), EngineError> {
@@ -341,7 +344,7 @@ impl AdapterWriter {
         let detail = format!("adapter {name}: {reason}");
         staging.raise_alert("batch-failed", &format!("batch {}", batch.id), &detail, now).await?;
         let retry_at = decide::retry_at(batch.attempts, now);
-        let failed = BatchStep::Failed { reason, retry_at, presence };
+        let failed = BatchStep::Failed { reason, retry_at, presence, conversations: Vec::new() };
         staging.advance(By::Worker(lease), batch.id, &[BatchState::Cut], &failed).await?;
         Ok(())
     }

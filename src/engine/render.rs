@@ -329,7 +329,7 @@ fn complete(
     let workplace = if files.is_empty() { Workplace::default() } else { draft.keep()? };
     counts.files = files.len() as u64;
     counts.bytes = files.iter().map(|file| file.size).sum();
-    Ok(RenderedBatch { id, counts, outputs: files, presence, workplace })
+    Ok(RenderedBatch { id, counts, outputs: files, presence, workplace, set_aside: None })
 }
 
 fn copy_attachment(shared: &Shared, draft: &LaneDraft, attachment: &AttachmentRef) -> Result<OutputRow, EngineError> {

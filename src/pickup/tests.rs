@@ -56,6 +56,7 @@ fn batch() -> BatchRow {
         collected_how: Some("acknowledged".into()),
         purged_at: None,
         workplace: Workplace::default(),
+        supplement_to: None,
     }
 }
 

@@ -30,7 +30,7 @@ pub use rows::{
     ActRow, AdapterRow, AlertRow, Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep,
     BatchTotals, By, Capture, CaptureRow, Lease, NewAct, NewCut, NewEvent, NewQuarantined, OutputKind, OutputRow,
     PurgedEvents, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo, Seq,
-    SeqRange, SourceRow, Staged, StagedEvent, Totals, Workplace,
+    SeqRange, SetAside, SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
 };
 
 /// Staging's answer when it could not do what was asked.
@@ -91,6 +91,19 @@ pub trait ReadStaging: Send + Sync {
     /// One batch.
     async fn batch(&self, id: BatchId) -> Result<Option<BatchRow>>;
 
+    /// The supplements of a batch, oldest first: all that hold conversations of a batch that was cut; of a
+    /// supplement the one that its own rendering left, if it did.
+    async fn supplements(&self, id: BatchId) -> Result<Vec<BatchRow>>;
+
+    /// The conversations of a supplement by room number: the room's URI, and why it could not be rendered last.
+    /// A conversation that its rendering set aside once more is the next supplement's. Empty for any other batch,
+    /// whose conversations are all in its range.
+    async fn set_aside(&self, id: BatchId) -> Result<Vec<(Arc<str>, SetAside)>>;
+
+    /// Why conversations could not be rendered, by room number: of a supplement as [`Self::set_aside`] has it, of any
+    /// other batch as its last failed attempt told. For people; it does not say what a batch holds.
+    async fn failures(&self, id: BatchId) -> Result<Vec<(Arc<str>, SetAside)>>;
+
     /// Sums per adapter and state, by adapter's name.
     async fn batch_totals(&self) -> Result<Vec<BatchTotals>>;
 
@@ -110,7 +123,7 @@ pub trait ReadStaging: Send + Sync {
     /// What became of the files of the events in a range, by arrival number.
     async fn captures(&self, range: SeqRange) -> Result<Vec<CaptureRow>>;
 
-    /// Who was in a room as the adapter's last batch before `before` left it: the bytes that
+    /// Who was in a room as the adapter's last batch before `before` (a batch's [`BatchRow::place`]) left it: the bytes that
     /// [`WriteStaging::finish_render`] was given then. `None`: nothing known yet.
     async fn presence(&self, adapter: &str, room: RoomNo, before: BatchId) -> Result<Option<Vec<u8>>>;
 
@@ -173,13 +186,23 @@ pub trait WriteStaging: ReadStaging + StageEvents {
     /// and synced), and who is in each room now. A second recording of the same result changes nothing, not
     /// even the workplace: the files that are published are those of the first. The batch becomes [`BatchState::Rendered`], or
     /// [`BatchState::Empty`] when there are no files. A batch already beyond that is refused.
-    async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<()>;
+    ///
+    /// What was set aside becomes a supplement in the same commit: a batch of the same adapter, interval and range in
+    /// state [`BatchState::Failed`], whose conversations are only those, with an open alert `batch-failed` about
+    /// `batch N`. While it is open, nothing of its range is purged. Returns its number: also when the same
+    /// rendering is recorded again, the number of the one that stands.
+    ///
+    /// # Errors
+    /// [`StagingError::LeaseLost`] as in `cut`; [`StagingError::Refused`] also when a supplement is to pass presence
+    /// on, or sets aside a conversation that is not its own.
+    async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<Option<BatchId>>;
 
     /// Moves a batch from one state to the next and stamps the time. A person's act is recorded in the same
     /// commit.
     ///
     /// # Errors
-    /// [`StagingError::Refused`] when the batch is in none of `from`; [`StagingError::LeaseLost`] as in `cut`.
+    /// [`StagingError::Refused`] when the batch is in none of `from`, or when a supplement is to pass presence on or
+    /// names a conversation that is not its own; [`StagingError::LeaseLost`] as in `cut`.
     async fn advance(&self, by: By<'_>, id: BatchId, from: &[BatchState], step: &BatchStep) -> Result<BatchRow>;
 
     /// Marks outputs of a batch as collected at `at`; already marked ones keep their time.

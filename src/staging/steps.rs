@@ -3,7 +3,9 @@
 //! Both stores ask here what may follow what; neither decides for itself, and nothing here does I/O.
 
 use super::keys::refused;
-use super::{AdapterRow, BatchRow, BatchState, BatchStep, OutputRow, RenderedBatch, Result, Seq};
+use super::{
+    AdapterRow, BatchId, BatchRow, BatchState, BatchStep, OutputRow, RenderedBatch, Result, RoomNo, Seq, StagingError,
+};
 use crate::support::step::Commit;
 
 /// The batch after a step. A step to the state it is in already changes nothing.
@@ -86,27 +88,53 @@ fn allowed(from: BatchState, to: BatchState) -> bool {
 pub(super) enum Render {
     /// Write it; the batch becomes this state.
     Record(BatchState),
-    /// The same result stands already.
-    Stands,
+    /// The same result stands already, with the supplement it left, if any.
+    Stands(Option<BatchId>),
 }
 
-/// Whether a render may be recorded for a batch that already has `outputs`.
+/// Whether a render may be recorded for a batch that already has `outputs` and left the supplement `left`.
 ///
 /// # Errors
 /// [`super::StagingError::Refused`] when the batch is beyond rendering, or was rendered to something else.
-pub(super) fn render(row: &BatchRow, outputs: &[OutputRow], rendered: &RenderedBatch) -> Result<Render> {
+pub(super) fn render(
+    row: &BatchRow,
+    outputs: &[OutputRow],
+    left: Option<BatchId>,
+    rendered: &RenderedBatch,
+) -> Result<Render> {
     let next = if rendered.outputs.is_empty() { BatchState::Empty } else { BatchState::Rendered };
+    passes_presence(row, &rendered.presence)?;
+    if rendered.set_aside.as_ref().is_some_and(|supplement| supplement.conversations.is_empty()) {
+        return Err(refused(format!("batch {}: a supplement holds at least one conversation", row.id)));
+    }
     if row.state == BatchState::Cut {
         return Ok(Render::Record(next));
     }
     let uncollected = |output: &OutputRow| OutputRow { collected_at: None, ..output.clone() };
     let same = row.state == next
         && row.counts == rendered.counts
+        && left.is_some() == rendered.set_aside.is_some()
         && outputs.iter().map(uncollected).eq(rendered.outputs.iter().map(uncollected));
     if same {
-        return Ok(Render::Stands);
+        return Ok(Render::Stands(left));
     }
     Err(refused(format!("batch {} is {} and cannot be recorded as rendered", row.id, row.state)))
+}
+
+/// Whether a batch may say who is in its rooms now. A supplement may not: what comes after the batch it belongs to
+/// was told by that one, and has perhaps been delivered.
+pub(super) fn passes_presence(row: &BatchRow, presence: &[(RoomNo, Vec<u8>)]) -> Result<()> {
+    match row.supplement_to {
+        Some(original) if !presence.is_empty() => {
+            Err(refused(format!("batch {} supplements batch {original}, which has told who is in its rooms", row.id)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The answer to conversations that a supplement does not hold.
+pub(super) fn not_its_own(row: &BatchRow) -> StagingError {
+    refused(format!("batch {} is a supplement and can only set aside conversations of its own", row.id))
 }
 
 /// The last arrival number no adapter needs any more. `open` holds, per adapter, where its oldest batch
@@ -146,6 +174,7 @@ mod tests {
             collected_how: None,
             purged_at: None,
             workplace: Workplace::default(),
+            supplement_to: None,
         }
     }
 
@@ -156,7 +185,10 @@ mod tests {
             (BatchStep::Published { at }, vec![BatchState::Rendered]),
             (BatchStep::Collected { at, how: "told".into() }, vec![BatchState::Published]),
             (BatchStep::Purged { at }, vec![BatchState::Collected]),
-            (BatchStep::Failed { reason: "r".into(), retry_at: at, presence: Vec::new() }, vec![BatchState::Cut]),
+            (
+                BatchStep::Failed { reason: "r".into(), retry_at: at, presence: Vec::new(), conversations: Vec::new() },
+                vec![BatchState::Cut],
+            ),
             (BatchStep::Retry, vec![BatchState::Failed]),
             (BatchStep::Abandoned { reason: "r".into() }, vec![BatchState::Failed, BatchState::Published]),
         ];

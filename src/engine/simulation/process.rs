@@ -245,7 +245,12 @@ impl Writer {
         let poisoned = self.handle.with(|world| events.iter().any(|event| world.poison.contains(event)));
         if poisoned {
             let retry_at = decide::retry_at(batch.attempts, self.handle.clock());
-            let failed = BatchStep::Failed { reason: "poison".into(), retry_at, presence: Vec::new() };
+            let failed = BatchStep::Failed {
+                reason: "poison".into(),
+                retry_at,
+                presence: Vec::new(),
+                conversations: Vec::new(),
+            };
             let step = |world: &mut World| world.store.advance(By::Worker(lease), id, &[BatchState::Cut], &failed);
             return self.handle.store(step).await.map(|_| ());
         }
@@ -281,7 +286,7 @@ impl Writer {
         let counts = BatchCounts { files: outputs.len() as u64, ..BatchCounts::default() };
         let directory = self.handle.with(|world| world.plan.place(lease.token)).to_string();
         let workplace = Workplace { share: share.to_owned(), directory };
-        let rendered = RenderedBatch { id, counts, outputs, presence: Vec::new(), workplace };
+        let rendered = RenderedBatch { id, counts, outputs, presence: Vec::new(), workplace, set_aside: None };
         self.handle
             .store(|world| {
                 let before = world.store.batch(id).map(|batch| batch.state);

@@ -146,8 +146,9 @@ impl Pair {
             .collect();
         let counts = BatchCounts { files: outputs.len() as u64, ..BatchCounts::default() };
         let workplace = Workplace { share: "s".into(), directory: self.dice.below(3).to_string() };
-        let rendered = RenderedBatch { id: batch.id, counts, outputs, presence: Vec::new(), workplace };
-        let real = told(self.real.finish_render(&lease, &rendered).await);
+        let rendered =
+            RenderedBatch { id: batch.id, counts, outputs, presence: Vec::new(), workplace, set_aside: None };
+        let real = told(self.real.finish_render(&lease, &rendered).await.map(drop));
         let model = told(self.model.finish_render(&lease, &rendered));
         self.same(format!("render batch {} with {} files by {lease:?}", batch.id, counts.files), real, model);
     }
@@ -162,7 +163,12 @@ impl Pair {
             BatchStep::Published { at: now },
             BatchStep::Collected { at: now, how: "told".into() },
             BatchStep::Purged { at: now },
-            BatchStep::Failed { reason: "poison".into(), retry_at: now, presence: Vec::new() },
+            BatchStep::Failed {
+                reason: "poison".into(),
+                retry_at: now,
+                presence: Vec::new(),
+                conversations: Vec::new(),
+            },
             BatchStep::Retry,
             BatchStep::Abandoned { reason: "enough".into() },
         ];

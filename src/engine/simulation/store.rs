@@ -133,6 +133,7 @@ impl Model {
             collected_how: None,
             purged_at: None,
             workplace: Workplace::default(),
+            supplement_to: None,
         };
         self.batches.insert(id, batch.clone());
         Ok(batch)

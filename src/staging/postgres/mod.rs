@@ -22,6 +22,7 @@ mod purge;
 mod read;
 mod rows;
 mod sql;
+mod supplements;
 mod write;
 
 pub(super) use open::open;

@@ -21,9 +21,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The server ends a transaction that sits idle so long, so that a hung process holds up nobody.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "30s";
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+pub(in crate::staging) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "staging", include_str!("migrations/0001_staging.sql")),
     (2, "workplace", include_str!("migrations/0002_workplace.sql")),
+    (3, "supplements", include_str!("migrations/0003_supplements.sql")),
 ];
 
 /// Connects, creates the schema if it is missing, and brings its tables up to date.

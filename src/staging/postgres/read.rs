@@ -1,5 +1,7 @@
 //! Looking into staging. Every answer is one statement and so one snapshot; nothing here changes a row.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt as _};
 
@@ -7,8 +9,8 @@ use super::{PostgresStaging, rows, sql};
 use crate::staging::keys::uncount;
 use crate::staging::{
     ActRow, AdapterRow, AlertRow, BatchFilter, BatchId, BatchRow, BatchState, BatchTotals, CaptureRow, OutputRow,
-    QuarantineFilter, QuarantineRow, QuarantineState, ReadStaging, Result, RoomNo, SeqRange, SourceRow, StagedEvent,
-    Totals,
+    QuarantineFilter, QuarantineRow, QuarantineState, ReadStaging, Result, RoomNo, SeqRange, SetAside, SourceRow,
+    StagedEvent, Totals,
 };
 
 #[async_trait]
@@ -34,6 +36,18 @@ impl ReadStaging for PostgresStaging {
 
     async fn batch(&self, id: BatchId) -> Result<Option<BatchRow>> {
         sqlx::query(sql::BATCH).bind(id).fetch_optional(self.reader()).await?.as_ref().map(rows::batch).transpose()
+    }
+
+    async fn supplements(&self, id: BatchId) -> Result<Vec<BatchRow>> {
+        sqlx::query(sql::SUPPLEMENTS).bind(id).fetch_all(self.reader()).await?.iter().map(rows::batch).collect()
+    }
+
+    async fn set_aside(&self, id: BatchId) -> Result<Vec<(Arc<str>, SetAside)>> {
+        sqlx::query(sql::SET_ASIDE).bind(id).fetch_all(self.reader()).await?.iter().map(rows::set_aside).collect()
+    }
+
+    async fn failures(&self, id: BatchId) -> Result<Vec<(Arc<str>, SetAside)>> {
+        sqlx::query(sql::FAILURES).bind(id).fetch_all(self.reader()).await?.iter().map(rows::set_aside).collect()
     }
 
     async fn batch_totals(&self) -> Result<Vec<BatchTotals>> {

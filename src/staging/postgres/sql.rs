@@ -23,7 +23,7 @@ macro_rules! batch_columns {
     () => {
         "id, adapter, interval_start, interval_end, from_seq, to_seq, first, state, attempts, retry_at, reason, \
          events, messages, signals, conversations, late, left_out, replaced_characters, files, bytes, cut_at, \
-         published_at, collected_at, collected_how, purged_at, share, workplace"
+         published_at, collected_at, collected_how, purged_at, share, workplace, supplement_to"
     };
 }
 
@@ -106,6 +106,11 @@ statements! {
     UNCAPTURED = concat!("select ", event_columns!(), "where e.seq > $1 and e.seq <= $2 and e.kind in (6, 7) \
         and not exists (select 1 from captures c where c.seq = e.seq) order by e.seq limit $3");
     CAPTURES = "select seq, sha256, size, mismatch, extension, reason from captures where seq > $1 and seq <= $2 order by seq";
+    SUPPLEMENTS = concat!("select ", batch_columns!(), " from batches where supplement_to = $1 or left_by = $1 order by id");
+    SET_ASIDE = "select s.room_no, r.uri, r.whole_uri, s.reason from set_aside s join rooms r on r.room_no = s.room_no \
+        join batches b on b.id = s.batch_id where s.batch_id = $1 and b.supplement_to is not null order by s.room_no";
+    FAILURES = "select s.room_no, r.uri, r.whole_uri, s.reason from set_aside s join rooms r on r.room_no = s.room_no \
+        where s.batch_id = $1 order by s.room_no";
     PRESENCE = "select bytes from presence where adapter = $1 and room_no = $2 and batch_id < $3 \
         order by batch_id desc limit 1";
     QUARANTINED = concat!("select ", quarantine_columns!(), " from quarantine \
@@ -160,6 +165,18 @@ statements! {
     CLEAR_OUTPUTS = "delete from outputs where batch_id = $1";
     ADD_OUTPUT = "insert into outputs (batch_id, position, name, kind, size, sha256, messages, collected_at) \
         values ($1, $2, $3, $4, $5, $6, $7, $8)";
+    LEFT_BY = "select id from batches where left_by = $1";
+    ADD_SUPPLEMENT = "insert into batches (adapter, interval_start, interval_end, from_seq, to_seq, first, state, \
+        attempts, retry_at, reason, events, messages, signals, conversations, late, left_out, replaced_characters, \
+        files, bytes, cut_at, supplement_to, left_by) \
+        select adapter, interval_start, interval_end, from_seq, to_seq, first, 'failed', 1, $2, $3, $4, $5, $6, $7, $8, \
+        $9, $10, $11, $12, cut_at, coalesce(supplement_to, id), id from batches where id = $1 returning id";
+    CLEAR_SET_ASIDE = "delete from set_aside where batch_id = $1";
+    ADD_SET_ASIDE = "insert into set_aside (batch_id, room_no, reason) \
+        select $1, room_no, reason from unnest($2::bigint[], $3::text[]) as s(room_no, reason)";
+    MOVE_SET_ASIDE = "update set_aside set batch_id = $4, reason = s.reason \
+        from unnest($2::bigint[], $3::text[]) as s(room_no, reason) \
+        where set_aside.batch_id = $1 and set_aside.room_no = s.room_no";
     SET_PRESENCE = "insert into presence (adapter, room_no, batch_id, bytes) values ($1, $2, $3, $4) \
         on conflict (adapter, room_no, batch_id) do update set bytes = excluded.bytes";
     SET_BATCH = "update batches set state = $2, attempts = $3, retry_at = $4, reason = $5, published_at = $6, \
@@ -186,7 +203,7 @@ statements! {
         and room_no is not null and message_id is not null)";
     PURGE_PRESENCE = "delete from presence where exists (select 1 from presence n where n.adapter = presence.adapter \
         and n.room_no = presence.room_no and n.batch_id > presence.batch_id and n.batch_id < coalesce( \
-        (select min(b.id) from batches b where b.adapter = presence.adapter \
+        (select min(coalesce(b.supplement_to, b.id)) from batches b where b.adapter = presence.adapter \
         and b.state not in ('purged', 'empty', 'abandoned')), 9223372036854775807))";
     PURGE_SEEN = "delete from seen where ctid in \
         (select ctid from seen where purged_at < $1 order by purged_at limit $2)";

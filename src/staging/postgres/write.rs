@@ -94,7 +94,7 @@ impl WriteStaging for PostgresStaging {
         commit(tx, Commit::CAPTURES_RECORDED).await
     }
 
-    async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<()> {
+    async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<Option<BatchId>> {
         self.record_render(lease, rendered).await
     }
 

@@ -42,7 +42,7 @@ pub struct NewCut {
 /// Where a batch stands. The arrows are the only ones there are.
 ///
 /// `Cut → Rendered → Published → Collected → Purged`; `Cut → Empty`; `Cut → Failed → Cut`;
-/// `Failed → Abandoned`, `Published → Abandoned`.
+/// `Failed → Abandoned`, `Published → Abandoned`. A supplement begins as `Failed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BatchState {
     /// Its events are fixed.
@@ -100,6 +100,9 @@ pub struct BatchRow {
     pub purged_at: Option<Ticks>,
     /// Where its temporary files were made, once rendered.
     pub workplace: Workplace,
+    /// The batch whose conversations these are, for a supplement. Also a supplement that another one left names the
+    /// batch that was cut.
+    pub supplement_to: Option<BatchId>,
 }
 
 /// Where one rendering of a batch made its temporary files. No other rendering writes there, so the files of a
@@ -159,6 +162,30 @@ pub struct RenderedBatch {
     pub presence: Vec<(RoomNo, Vec<u8>)>,
     /// Where its temporary files lie.
     pub workplace: Workplace,
+    /// Conversations that could not be rendered, if any; they become a supplement.
+    pub set_aside: Option<Supplement>,
+}
+
+/// A conversation that could not be rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Its room.
+    pub room: RoomNo,
+    /// For people.
+    pub reason: String,
+}
+
+/// The conversations that a rendering leaves to a batch of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Supplement {
+    /// What was set aside; at least one, each room once.
+    pub conversations: Vec<SetAside>,
+    /// Counts of what was set aside, as far as known; the batch that was rendered does not count it.
+    pub counts: BatchCounts,
+    /// When to try again.
+    pub retry_at: Ticks,
+    /// What is told in the alert and as the batch's reason.
+    pub reason: String,
 }
 
 /// A step of a batch's life.
@@ -190,6 +217,9 @@ pub enum BatchStep {
         /// Who is in each room after the batch, where that changed: what comes after it builds on this,
         /// and does not wait until the batch is mended.
         presence: Vec<(RoomNo, Vec<u8>)>,
+        /// Why each conversation failed, where that is known. Of a supplement only its own, and those that are not
+        /// named keep the reason they had; of any other batch these replace what was recorded before.
+        conversations: Vec<SetAside>,
     },
     /// It shall be rendered again.
     Retry,
@@ -198,6 +228,14 @@ pub enum BatchStep {
         /// For people.
         reason: String,
     },
+}
+
+impl BatchRow {
+    /// The batch whose place in the adapter's history this one has: itself, or the one it supplements. Presence is
+    /// looked up by it.
+    pub fn place(&self) -> BatchId {
+        self.supplement_to.unwrap_or(self.id)
+    }
 }
 
 impl BatchState {

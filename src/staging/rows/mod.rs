@@ -7,7 +7,8 @@ mod overview;
 mod quarantine;
 
 pub use batches::{
-    BatchCounts, BatchFilter, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch, Workplace,
+    BatchCounts, BatchFilter, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch, SetAside, Supplement,
+    Workplace,
 };
 pub use events::{Arrivals, NewEvent, Staged, StagedEvent};
 pub use files::{Capture, CaptureRow, OutputKind, OutputRow, PurgedEvents};

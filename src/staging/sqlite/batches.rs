@@ -4,11 +4,11 @@
 use sqlx::SqliteConnection;
 
 use super::write::add_act;
-use super::{SqliteStaging, leases, rows, sql};
+use super::{SqliteStaging, leases, rows, sql, supplements};
 use crate::model::Ticks;
 use crate::staging::commit::commit;
 use crate::staging::keys::{count, plain, refused};
-use crate::staging::steps::{Render, render, stepped};
+use crate::staging::steps::{Render, passes_presence, render, stepped};
 use crate::staging::{
     AdapterRow, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch, Result, RoomNo, Seq,
     SeqRange,
@@ -29,18 +29,27 @@ impl SqliteStaging {
         Ok(batch)
     }
 
-    pub(super) async fn record_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<()> {
+    pub(super) async fn record_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<Option<BatchId>> {
         let mut tx = self.begin().await?;
         leases::check(&mut tx, lease).await?;
         let row = locked(&mut tx, rendered.id).await?;
         let outputs = sqlx::query(sql::OUTPUTS).bind(row.id).fetch_all(&mut *tx).await?;
         let outputs = outputs.iter().map(rows::output).collect::<Result<Vec<_>>>()?;
-        if let Render::Record(state) = render(&row, &outputs, rendered)? {
-            write_render(&mut tx, rendered, state).await?;
-        }
+        let left = supplements::left_by(&mut tx, row.id).await?;
+        let left = match render(&row, &outputs, left, rendered)? {
+            Render::Stands(left) => left,
+            Render::Record(state) => {
+                write_render(&mut tx, rendered, state).await?;
+                supplements::forget_failures(&mut tx, &row).await?;
+                match &rendered.set_aside {
+                    Some(supplement) => Some(supplements::add(&mut tx, &row, supplement).await?),
+                    None => None,
+                }
+            }
+        };
         set_presence(&mut tx, &row, &rendered.presence).await?;
         commit(tx, Commit::MARKED_RENDERED).await?;
-        Ok(())
+        Ok(left)
     }
 
     pub(super) async fn step(
@@ -56,7 +65,8 @@ impl SqliteStaging {
             By::Person(act) => add_act(&mut tx, act).await?,
             By::Collector => {}
         }
-        let row = stepped(locked(&mut tx, id).await?, from, step)?;
+        let before = locked(&mut tx, id).await?;
+        let row = stepped(before.clone(), from, step)?;
         sqlx::query(sql::SET_BATCH)
             .bind(row.id)
             .bind(row.state.as_str())
@@ -69,7 +79,11 @@ impl SqliteStaging {
             .bind(row.purged_at.map(Ticks::ticks))
             .execute(&mut *tx)
             .await?;
-        if let BatchStep::Failed { presence, .. } = step {
+        if let BatchStep::Failed { presence, conversations, .. } = step {
+            passes_presence(&row, presence)?;
+            if row != before {
+                supplements::record_failures(&mut tx, &row, conversations).await?;
+            }
             set_presence(&mut tx, &row, presence).await?;
         }
         commit(tx, step.commit()).await?;

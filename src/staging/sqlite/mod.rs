@@ -19,6 +19,7 @@ mod purge;
 mod read;
 mod rows;
 mod sql;
+mod supplements;
 mod write;
 
 pub(super) use open::open;

@@ -31,9 +31,10 @@ const CACHE_KIB: &str = "-65536";
 /// The log is cut back to so many bytes after it has grown beyond.
 const LOG_BYTES: &str = "67108864";
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+pub(in crate::staging) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "staging", include_str!("migrations/0001_staging.sql")),
     (2, "workplace", include_str!("migrations/0002_workplace.sql")),
+    (3, "supplements", include_str!("migrations/0003_supplements.sql")),
 ];
 
 /// Opens the file, creates it if it is missing, and brings its tables up to date. Its directory exists.

@@ -10,8 +10,8 @@ use crate::model::{Kind, Ticks};
 use crate::staging::keys::{broken, digest, instant, small, uncount};
 use crate::staging::{
     ActRow, AdapterRow, AlertRow, BatchCounts, BatchRow, BatchState, BatchTotals, Capture, CaptureRow, NewAct,
-    OutputKind, OutputRow, QuarantineRow, QuarantineState, Result, RoomNo, SeqRange, SourceRow, StagedEvent, Totals,
-    Workplace,
+    OutputKind, OutputRow, QuarantineRow, QuarantineState, Result, RoomNo, SeqRange, SetAside, SourceRow, StagedEvent,
+    Totals, Workplace,
 };
 
 /// Reads events and shares the texts that many of them have in common.
@@ -104,8 +104,14 @@ pub(super) fn batch(row: &SqliteRow) -> Result<BatchRow> {
         collected_at: maybe_time(row, "collected_at")?,
         collected_how: row.try_get("collected_how")?,
         purged_at: maybe_time(row, "purged_at")?,
+        supplement_to: row.try_get("supplement_to")?,
         workplace: Workplace { share: row.try_get("share")?, directory: row.try_get("workplace")? },
     })
+}
+
+pub(super) fn set_aside(row: &SqliteRow) -> Result<(Arc<str>, SetAside)> {
+    let set_aside = SetAside { room: row.try_get("room_no")?, reason: row.try_get("reason")? };
+    Ok((whole(row, "uri", "whole_uri")?.into(), set_aside))
 }
 
 pub(super) fn batch_totals(row: &SqliteRow) -> Result<BatchTotals> {

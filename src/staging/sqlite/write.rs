@@ -100,7 +100,7 @@ impl WriteStaging for SqliteStaging {
         commit(tx, Commit::CAPTURES_RECORDED).await
     }
 
-    async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<()> {
+    async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<Option<BatchId>> {
         self.record_render(lease, rendered).await
     }
 

@@ -80,6 +80,7 @@ pub(super) async fn a_failed_batch_is_tried_again_and_passes_presence_on(f: &Fix
         reason: format!("no space {n}"),
         retry_at: minute(n),
         presence: vec![(1, vec![1, 2, 3])],
+        conversations: Vec::new(),
     };
     let row = f.staging.advance(By::Collector, batch.id, &[BatchState::Cut], &failed(5)).await.unwrap();
     assert_eq!((row.state, row.attempts, row.retry_at), (BatchState::Failed, 1, Some(minute(5))));
@@ -137,10 +138,15 @@ pub(super) async fn stale_leases_are_refused_everywhere(f: &Fixture) {
     let foreign = Lease { holder: "other".into(), ..held };
     let never = Lease { name: "adapter:never".into(), holder: "test".into(), token: 1 };
     for lease in [&stale, &foreign, &never] {
-        let step = BatchStep::Failed { reason: "r".into(), retry_at: minute(9), presence: Vec::new() };
+        let step = BatchStep::Failed {
+            reason: "r".into(),
+            retry_at: minute(9),
+            presence: Vec::new(),
+            conversations: Vec::new(),
+        };
         let results = [
             f.staging.cut(lease, &new_cut("a", 2)).await.map(drop),
-            f.staging.finish_render(lease, &rendered(&batch, &["a.xml"])).await,
+            f.staging.finish_render(lease, &rendered(&batch, &["a.xml"])).await.map(drop),
             f.staging.advance(By::Worker(lease), batch.id, &[BatchState::Cut], &step).await.map(drop),
         ];
         for result in results {

@@ -95,7 +95,8 @@ impl Fixture {
         let lease = self.lease(&batch.adapter).await;
         let at = minute(100);
         if state == BatchState::Empty {
-            return self.staging.finish_render(&lease, &rendered(batch, &[])).await.unwrap();
+            self.staging.finish_render(&lease, &rendered(batch, &[])).await.unwrap();
+            return;
         }
         self.staging.finish_render(&lease, &rendered(batch, &["a.xml"])).await.unwrap();
         let steps = [
@@ -221,5 +222,6 @@ pub(super) fn rendered(batch: &BatchRow, names: &[&str]) -> RenderedBatch {
         outputs: outputs.collect(),
         presence: Vec::new(),
         workplace: Workplace::default(),
+        set_aside: None,
     }
 }

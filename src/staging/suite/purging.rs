@@ -52,7 +52,12 @@ pub(super) async fn an_open_batch_of_a_removed_adapter_blocks(f: &Fixture) {
     let gone = f.cut("gone", 1).await;
     let a1 = f.cut("a", 1).await;
     f.finish(&a1, BatchState::Purged).await;
-    let failed = BatchStep::Failed { reason: "r".into(), retry_at: gone.cut_at, presence: Vec::new() };
+    let failed = BatchStep::Failed {
+        reason: "r".into(),
+        retry_at: gone.cut_at,
+        presence: Vec::new(),
+        conversations: Vec::new(),
+    };
     f.staging.advance(By::Collector, gone.id, &[BatchState::Cut], &failed).await.unwrap();
     assert_eq!(f.purge(&["a"]).await, 0);
     let abandoned = BatchStep::Abandoned { reason: "the archive is closed".into() };
