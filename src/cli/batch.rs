@@ -1,5 +1,8 @@
 //! `chancery batch`: what each adapter made of each interval, and what a person may do about it.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -9,7 +12,7 @@ use super::context::{self, Context, staging_failure};
 use super::print::{self, Column, Format};
 use crate::errors::{ExitStatus, Failure};
 use crate::model::Ticks;
-use crate::staging::{BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, OutputRow, Staging};
+use crate::staging::{BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, OutputRow, SetAside, Staging};
 
 /// List batches, look at one, or act on one
 #[derive(Debug, clap::Args)]
@@ -32,7 +35,7 @@ enum Verb {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
-    /// Show one batch with its files, and why it failed if it did
+    /// Show one batch with its files, why it failed if it did, and what was set aside
     Show {
         /// The batch's number
         id: BatchId,
@@ -87,8 +90,26 @@ struct Shown {
     collected_at: Option<String>,
     collected_how: Option<String>,
     purged_at: Option<String>,
+    /// For a supplement, the batch whose conversations these are.
+    supplement_to: Option<BatchId>,
+    /// The batches that hold what was set aside.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "ids")]
+    supplements: Vec<BatchRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    set_aside: Vec<ShownConversation>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<ShownOutput>,
+}
+
+/// A conversation that could not be rendered.
+#[derive(Debug, Serialize)]
+struct ShownConversation {
+    room: String,
+    reason: String,
+}
+
+fn ids<S: serde::Serializer>(batches: &[BatchRow], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(batches.iter().map(|batch| batch.id))
 }
 
 #[derive(Debug, Serialize)]
@@ -102,7 +123,8 @@ struct ShownOutput {
 }
 
 impl Shown {
-    fn new(batch: BatchRow, outputs: Vec<OutputRow>) -> Self {
+    /// A batch as it stands in the list.
+    fn new(batch: BatchRow) -> Self {
         let iso = |at: Option<Ticks>| at.map(Ticks::iso);
         let counts = batch.counts;
         Self {
@@ -127,17 +149,23 @@ impl Shown {
             collected_at: iso(batch.collected_at),
             collected_how: batch.collected_how,
             purged_at: iso(batch.purged_at),
-            outputs: outputs
-                .into_iter()
-                .map(|output| ShownOutput {
-                    name: output.name,
-                    kind: output.kind.as_str(),
-                    size: output.size,
-                    sha256: hex::encode(output.sha256),
-                    messages: output.messages,
-                    collected_at: iso(output.collected_at),
-                })
-                .collect(),
+            supplement_to: batch.supplement_to,
+            supplements: Vec::new(),
+            set_aside: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+}
+
+impl ShownOutput {
+    fn new(output: OutputRow) -> Self {
+        Self {
+            name: output.name,
+            kind: output.kind.as_str(),
+            size: output.size,
+            sha256: hex::encode(output.sha256),
+            messages: output.messages,
+            collected_at: output.collected_at.map(Ticks::iso),
         }
     }
 }
@@ -151,10 +179,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
             Verb::List { adapter, state, limit } => {
                 let filter = BatchFilter { adapter: adapter.clone(), states: state.clone(), limit: Some(*limit) };
                 let batches = staging.batches(&filter).await.map_err(staging_failure)?;
-                list(format, batches.into_iter().map(|batch| Shown::new(batch, Vec::new())).collect())
+                list(format, batches.into_iter().map(Shown::new).collect())
             }
             Verb::Show { id } => show(format, found(&staging, *id).await?),
             Verb::Retry { id } => {
+                not_its_supplement(&staging, *id).await?;
                 step(&staging, *id, &[BatchState::Failed], &BatchStep::Retry, ("batch retry", "")).await?;
                 eprintln!("batch {id} will be rendered again by the running daemon, or by `chancery run --once`");
                 Ok(ExitStatus::Done)
@@ -207,7 +236,35 @@ async fn found(staging: &Staging, id: BatchId) -> Result<Shown, Failure> {
             .hint("`chancery batch list` shows the newest")
     })?;
     let outputs = staging.outputs(id).await.map_err(staging_failure)?;
-    Ok(Shown::new(batch, outputs))
+    let failures = staging.failures(id).await.map_err(staging_failure)?;
+    let conversation = |(room, set_aside): (Arc<str>, SetAside)| ShownConversation {
+        room: room.to_string(),
+        reason: set_aside.reason,
+    };
+    Ok(Shown {
+        supplements: staging.supplements(id).await.map_err(staging_failure)?,
+        set_aside: failures.into_iter().map(conversation).collect(),
+        outputs: outputs.into_iter().map(ShownOutput::new).collect(),
+        ..Shown::new(batch)
+    })
+}
+
+/// Whoever retries a batch that has not failed probably means what was set aside from it.
+async fn not_its_supplement(staging: &Staging, id: BatchId) -> Result<(), Failure> {
+    let Some(batch) = staging.batch(id).await.map_err(staging_failure)? else { return Ok(()) };
+    if batch.state == BatchState::Failed {
+        return Ok(());
+    }
+    let supplements = staging.supplements(id).await.map_err(staging_failure)?;
+    let failed: Vec<BatchId> =
+        supplements.iter().filter(|batch| batch.state == BatchState::Failed).map(|batch| batch.id).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = failed.iter().map(|id| format!("batch {id}")).collect();
+    let commands: Vec<String> = failed.iter().map(|id| format!("`chancery batch retry {id}`")).collect();
+    let found = format!("batch {id} is {}; what was set aside from it waits in {}", batch.state, names.join(" and "));
+    Err(Failure::new(ExitStatus::Finding, found).hint(format!("use {}", commands.join(" and "))))
 }
 
 fn list(format: Format, batches: Vec<Shown>) -> Outcome {
@@ -224,6 +281,7 @@ fn list(format: Format, batches: Vec<Shown>) -> Outcome {
         Column::Number("messages"),
         Column::Number("files"),
         Column::Number("attempts"),
+        Column::Number("supplement to"),
     ];
     print::data(print::table(
         &columns,
@@ -237,6 +295,7 @@ fn list(format: Format, batches: Vec<Shown>) -> Outcome {
                 print::count(batch.messages),
                 print::count(batch.files),
                 batch.attempts.to_string(),
+                batch.supplement_to.map(|original| original.to_string()).unwrap_or_default(),
             ]
         }),
     ))?;
@@ -253,6 +312,9 @@ fn show(format: Format, batch: Shown) -> Outcome {
         ("adapter", batch.adapter),
         ("state", batch.state.to_owned()),
         ("interval", format!("{} to {}", batch.interval_start, batch.interval_end)),
+    ];
+    rows.extend(batch.supplement_to.map(|original| ("supplement to", format!("batch {original}"))));
+    rows.extend([
         ("events", print::count(batch.events)),
         ("messages", print::count(batch.messages)),
         ("conversations", print::count(batch.conversations)),
@@ -260,7 +322,8 @@ fn show(format: Format, batch: Shown) -> Outcome {
         ("presence signals", print::count(batch.signals)),
         ("left out by the dialect", print::count(batch.left_out)),
         ("characters replaced", print::count(batch.replaced_characters)),
-    ];
+    ]);
+    rows.extend(batch.supplements.iter().map(|supplement| ("set aside", set_aside(supplement))));
     let optional = [
         ("attempts", (batch.attempts > 0).then(|| batch.attempts.to_string())),
         ("reason", batch.reason),
@@ -274,6 +337,9 @@ fn show(format: Format, batch: Shown) -> Outcome {
         &[Column::Text("key"), Column::Text("value")],
         rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]),
     ))?;
+    if !batch.set_aside.is_empty() {
+        print::data(reasons(&batch.set_aside))?;
+    }
     if !batch.outputs.is_empty() {
         let columns = [
             Column::Text("file"),
@@ -296,4 +362,26 @@ fn show(format: Format, batch: Shown) -> Outcome {
         ))?;
     }
     Ok(ExitStatus::Done)
+}
+
+/// Where conversations that were set aside are now.
+fn set_aside(supplement: &BatchRow) -> String {
+    let BatchRow { id, state, counts, .. } = supplement;
+    let (conversations, events) = (print::count(counts.conversations), print::count(counts.events));
+    format!("batch {id}, {state}: conversations {conversations}, events {events}")
+}
+
+/// The conversations that could not be rendered. No table: a reason may be long, and the name of a room is only of
+/// use in one piece.
+fn reasons(conversations: &[ShownConversation]) -> String {
+    let mut text = String::from("\nconversations that could not be rendered:");
+    for ShownConversation { room, reason } in conversations {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  {}", print::harmless(room));
+        for line in reason.lines() {
+            let _ = write!(text, "\n      {}", print::harmless(line));
+        }
+    }
+    text.push('\n');
+    text
 }

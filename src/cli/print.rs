@@ -60,6 +60,15 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     data(text)
 }
 
+/// A text from elsewhere with its control characters spelled out, so that it cannot steer a terminal.
+pub(super) fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() { out.extend(char.escape_default()) } else { out.push(char) }
+    }
+    out
+}
+
 /// A count with thousands set apart, for tables.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -75,10 +84,15 @@ pub(super) fn count(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::{count, harmless};
 
     #[test]
     fn thousands_are_set_apart() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1 000", "1 234 567"]);
+    }
+
+    #[test]
+    fn a_text_from_elsewhere_cannot_steer_the_terminal() {
+        assert_eq!(harmless("room:\u{e9}\u{4e2d} \u{1b}[2J\r\n"), "room:\u{e9}\u{4e2d} \\u{1b}[2J\\r\\n");
     }
 }

@@ -9,7 +9,7 @@ use super::context::{self, Context, staging_failure};
 use super::print::{self, Column, Format};
 use crate::config::Config;
 use crate::errors::{ExitStatus, Failure};
-use crate::staging::{BatchFilter, BatchState, BatchTotals, Seq, SeqRange, Staging, Totals};
+use crate::staging::{BatchFilter, BatchRow, BatchState, BatchTotals, Seq, SeqRange, Staging, Totals};
 
 /// Show what was taken in, what waits, what each adapter has written, and open alerts
 ///
@@ -185,10 +185,19 @@ async fn adapters(staging: &Staging, config: &Config) -> Result<Vec<Adapter>, Fa
             limit: None,
         };
         for batch in staging.batches(&unwritten).await.map_err(staging_failure)? {
-            entry.waiting_events += staging.count_events(batch.range).await.map_err(staging_failure)?;
+            entry.waiting_events += waiting(staging, &batch).await?;
         }
     }
     Ok(adapters.into_values().collect())
+}
+
+/// The events of a batch that is not written. What it set aside is counted by its supplement: once it is rendered,
+/// its range holds more than it does.
+async fn waiting(staging: &Staging, batch: &BatchRow) -> Result<u64, Failure> {
+    if batch.state == BatchState::Rendered || batch.supplement_to.is_some() {
+        return Ok(batch.counts.events);
+    }
+    staging.count_events(batch.range).await.map_err(staging_failure)
 }
 
 impl Adapter {

@@ -9,9 +9,11 @@ mod cutting;
 mod keeping;
 mod kit;
 mod looking;
+mod migrating;
 mod numbering;
 mod purging;
 mod splitting;
+mod supplements;
 
 pub(crate) use kit::{Fixture, events};
 
@@ -74,6 +76,15 @@ suite! {
         what_a_crash_left_unswept_is_told_again,
         leftovers_go_with_their_events_and_no_sooner,
         a_large_purge_goes_slice_by_slice;
+    supplements:
+        what_is_set_aside_becomes_a_supplement,
+        a_supplement_is_a_batch_like_any_other,
+        a_supplement_sees_presence_as_of_its_place,
+        a_supplement_is_abandoned_with_an_act,
+        what_a_supplement_sets_aside_is_the_next_ones,
+        a_batch_without_files_may_leave_a_supplement,
+        a_lost_lease_makes_no_supplement,
+        a_wholly_failed_batch_tells_why_of_each_conversation;
     looking:
         batches_are_listed_oldest_first_and_cut_off_at_the_old_end,
         quarantined_items_are_listed_by_state_and_reason,

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::{Value, json};
+
 use crate::support::{Lab, Store, eventually, messages, output_files};
 
 const TOLD: &str = "[[adapter]]\nname = \"canonical\"\ninterval = \"1h\"\ncollected_when = \"told\"\n";
@@ -86,6 +88,51 @@ fn a_batch_told_to_be_collected_is_purged_and_one_abandoned_is_not_waited_for() 
     lab.ok(&["batch", "abandon", &id, "--reason", "a test", "--yes"]);
     let shown = lab.json(&["batch", "show", &id]);
     assert_eq!((shown["state"].as_str(), shown["reason"].as_str()), (Some("abandoned"), Some("a test")));
+}
+
+#[test]
+fn what_was_set_aside_is_shown_with_its_batch_and_retried_by_its_own_number() {
+    let lab = Lab::new(Store::Sqlite, TOLD);
+    lab.spool("a.ndjson", &[event(1, "/web/1", "hello"), event(2, "/web/1", "again")]);
+    lab.ok(&["run", "--once"]);
+    lab.alter_sqlite(&[
+        "insert into batches (adapter, interval_start, interval_end, from_seq, to_seq, first, state, attempts, retry_at, \
+         reason, events, conversations, cut_at, supplement_to, left_by) select adapter, interval_start, interval_end, \
+         from_seq, to_seq, first, 'failed', 1, cut_at, 'line 7 of a.xsl: too deep', 1, 1, cut_at, id, id from batches",
+        "insert into set_aside (batch_id, room_no, reason) values (2, 1, 'line 7 of a.xsl: too deep' || char(10) || 'depth 3001')",
+        "update batches set events = 1 where id = 1",
+    ]);
+    let original = lab.json(&["batch", "show", "1"]);
+    assert_eq!((&original["supplement_to"], &original["supplements"]), (&Value::Null, &json!([2])));
+    assert_eq!(original["set_aside"], Value::Null);
+    let left = lab.json(&["batch", "show", "2"]);
+    assert_eq!((&left["supplement_to"], &left["supplements"]), (&json!(1), &Value::Null));
+    assert_eq!(left["set_aside"], json!([{ "room": "room:1", "reason": "line 7 of a.xsl: too deep\ndepth 3001" }]));
+    let table = |arguments: &[&str]| {
+        let output = lab.run(arguments);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = table(&["batch", "show", "1"]);
+    assert!(told.contains("batch 2, failed: conversations 1, events 1"), "{told}");
+    let told = table(&["batch", "show", "2"]);
+    assert!(
+        told.contains("supplement to")
+            && told.contains("\n  room:1\n      line 7 of a.xsl: too deep\n      depth 3001\n"),
+        "{told}"
+    );
+    let listed = lab.json(&["batch", "list"]);
+    assert_eq!((&listed[0]["supplement_to"], &listed[1]["supplement_to"]), (&Value::Null, &json!(1)));
+
+    let adapter = &lab.status()["adapters"][0];
+    assert_eq!((&adapter["written_events"], &adapter["waiting_events"]), (&json!(1), &json!(1)), "counted once");
+    let refused = lab.run(&["batch", "retry", "1"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said.contains("batch 2") && said.contains("chancery batch retry 2"), "{said}");
+    assert_eq!(lab.json(&["batch", "show", "2"])["state"], "failed", "nothing was done");
+    lab.ok(&["batch", "retry", "2"]);
+    assert_eq!(lab.json(&["batch", "show", "2"])["state"], "cut");
+    assert_eq!(lab.status()["adapters"][0]["waiting_events"], 1, "not the whole range");
 }
 
 #[test]

@@ -25,6 +25,8 @@ mod sql;
 mod supplements;
 mod write;
 
+#[cfg(test)]
+pub(super) use open::MIGRATIONS;
 pub(super) use open::open;
 
 /// An open store.

@@ -20,6 +20,12 @@ use crate::staging::{
 pub(crate) struct Fixture {
     pub(crate) staging: Staging,
     pub(in crate::staging) config: Config,
+    _place: Place,
+}
+
+/// Where the store of one test is, opened or not.
+pub(super) struct Place {
+    pub(super) config: Config,
     _home: TempDir,
     _schema: Option<Schema>,
 }
@@ -30,12 +36,12 @@ struct Schema {
     name: String,
 }
 
-impl Fixture {
-    pub(crate) async fn sqlite() -> Self {
-        Self::of(StagingSection::default(), None).await
+impl Place {
+    pub(super) fn sqlite() -> Self {
+        Self::of(StagingSection::default(), None)
     }
 
-    pub(crate) async fn postgres() -> Self {
+    pub(super) fn postgres() -> Self {
         let Ok(url) = std::env::var("CHANCERY_TEST_POSTGRES_URL") else {
             panic!("CHANCERY_TEST_POSTGRES_URL is not set: start them with deploy/services (deploy/test does)")
         };
@@ -46,13 +52,28 @@ impl Fixture {
             schema: name.clone(),
             ..StagingSection::default()
         };
-        Self::of(section, Some(Schema { url, name })).await
+        Self::of(section, Some(Schema { url, name }))
     }
 
-    async fn of(section: StagingSection, schema: Option<Schema>) -> Self {
+    fn of(section: StagingSection, schema: Option<Schema>) -> Self {
         let home = tempfile::tempdir().unwrap();
         let config = Config { home: PathBuf::from(home.path()), staging: section, ..Config::default() };
-        Self { staging: open(&config).await.unwrap(), config, _home: home, _schema: schema }
+        Self { config, _home: home, _schema: schema }
+    }
+
+    /// Opens the store, as a start of the daemon does.
+    pub(super) async fn open(self) -> Fixture {
+        Fixture { staging: open(&self.config).await.unwrap(), config: self.config.clone(), _place: self }
+    }
+}
+
+impl Fixture {
+    pub(crate) async fn sqlite() -> Self {
+        Place::sqlite().open().await
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        Place::postgres().open().await
     }
 
     /// The same store, opened once more.
