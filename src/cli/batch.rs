@@ -206,6 +206,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
                 }
                 abandoned?;
                 eprintln!("batch {id} is abandoned");
+                for supplement in staging.supplements(*id).await.map_err(staging_failure)? {
+                    if !supplement.state.is_final() {
+                        let BatchRow { id, state, .. } = supplement;
+                        eprintln!("batch {id}, which holds what was set aside from it, stays {state}");
+                    }
+                }
                 Ok(ExitStatus::Done)
             }
             Verb::Collected { id, reason } => {
@@ -272,7 +278,7 @@ fn list(format: Format, batches: Vec<Shown>) -> Outcome {
         print::json(&batches)?;
         return Ok(ExitStatus::Done);
     }
-    let columns = [
+    let mut columns = vec![
         Column::Number("batch"),
         Column::Text("adapter"),
         Column::Text("interval end"),
@@ -281,12 +287,16 @@ fn list(format: Format, batches: Vec<Shown>) -> Outcome {
         Column::Number("messages"),
         Column::Number("files"),
         Column::Number("attempts"),
-        Column::Number("supplement to"),
     ];
+    // Lists are wide already, and supplements are rare.
+    let any_supplement = batches.iter().any(|batch| batch.supplement_to.is_some());
+    if any_supplement {
+        columns.push(Column::Number("supplement to"));
+    }
     print::data(print::table(
         &columns,
         batches.into_iter().map(|batch| {
-            vec![
+            let mut row = vec![
                 batch.id.to_string(),
                 batch.adapter,
                 batch.interval_end,
@@ -295,8 +305,11 @@ fn list(format: Format, batches: Vec<Shown>) -> Outcome {
                 print::count(batch.messages),
                 print::count(batch.files),
                 batch.attempts.to_string(),
-                batch.supplement_to.map(|original| original.to_string()).unwrap_or_default(),
-            ]
+            ];
+            if any_supplement {
+                row.push(batch.supplement_to.map(|original| original.to_string()).unwrap_or_default());
+            }
+            row
         }),
     ))?;
     Ok(ExitStatus::Done)
@@ -338,7 +351,11 @@ fn show(format: Format, batch: Shown) -> Outcome {
         rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]),
     ))?;
     if !batch.set_aside.is_empty() {
-        print::data(reasons(&batch.set_aside))?;
+        let heading = match batch.supplement_to {
+            Some(_) => "conversations, and why each was set aside",
+            None => "conversations that could not be rendered",
+        };
+        print::data(reasons(heading, &batch.set_aside))?;
     }
     if !batch.outputs.is_empty() {
         let columns = [
@@ -371,10 +388,10 @@ fn set_aside(supplement: &BatchRow) -> String {
     format!("batch {id}, {state}: conversations {conversations}, events {events}")
 }
 
-/// The conversations that could not be rendered. No table: a reason may be long, and the name of a room is only of
+/// Conversations and why they could not be rendered. No table: a reason may be long, and the name of a room is only of
 /// use in one piece.
-fn reasons(conversations: &[ShownConversation]) -> String {
-    let mut text = String::from("\nconversations that could not be rendered:");
+fn reasons(heading: &str, conversations: &[ShownConversation]) -> String {
+    let mut text = format!("\n{heading}:");
     for ShownConversation { room, reason } in conversations {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  {}", print::harmless(room));

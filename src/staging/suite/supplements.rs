@@ -105,7 +105,7 @@ pub(super) async fn what_is_set_aside_becomes_a_supplement(f: &Fixture) {
     assert_eq!(held(f, made).await, rooms(&[("2", "no template"), ("3", "too\u{2400}long")]));
     assert_eq!(f.staging.failures(made).await.unwrap(), f.staging.set_aside(made).await.unwrap());
     assert_eq!(held(f, batch.id).await, []);
-    assert_eq!(f.staging.supplements(batch.id).await.unwrap(), [left.clone()]);
+    assert_eq!(f.staging.supplements(batch.id).await.unwrap(), std::slice::from_ref(&left));
     assert_eq!(f.staging.supplements(made).await.unwrap(), []);
     let alerts = f.staging.alerts().await.unwrap();
     let told: Vec<_> =
