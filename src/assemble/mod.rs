@@ -10,6 +10,7 @@ mod dialect;
 mod document;
 pub mod participants;
 mod room;
+mod sample;
 #[cfg(test)]
 mod tests;
 pub mod window;
@@ -19,3 +20,4 @@ pub use captures::{AttachmentRef, CapturedFile, Captures, NoCaptures};
 pub use conversation::{AssembleError, Assembler, BatchContext, ConversationCounts, RenderedConversation};
 pub use dialect::{DOCUMENT_CLOSE, document_open};
 pub use document::CanonicalWriter;
+pub use sample::sample_document;
