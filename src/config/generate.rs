@@ -71,7 +71,10 @@ fn sample_entries(text: &mut String, key: &Key, section: &Section, entries: &[&[
             match (index, value) {
                 (0, value) => {
                     text.push('\n');
-                    sample_key(text, inner, value);
+                    match &inner.shape {
+                        Shape::Section(nested) => sample_nested(text, &key.name, inner, nested),
+                        _ => sample_key(text, inner, value),
+                    }
                 }
                 (_, Some(value)) => {
                     let _ = writeln!(text, "{} = {value:?}", inner.name);
@@ -79,6 +82,16 @@ fn sample_entries(text: &mut String, key: &Key, section: &Section, entries: &[&[
                 (_, None) => {}
             }
         }
+    }
+}
+
+/// A section within an entry, commented out with its header: it belongs to the entry above it.
+fn sample_nested(text: &mut String, list: &str, key: &Key, section: &Section) {
+    comment(text, &format!("{}. {}", key.title, section_text(key, section)));
+    let _ = writeln!(text, "#[{list}.{}]", key.name);
+    for inner in &section.keys {
+        text.push('\n');
+        sample_key(text, inner, None);
     }
 }
 
@@ -167,6 +180,14 @@ pub fn reference() -> String {
         paragraph(&mut page, &section_text(key, section));
         for inner in &section.keys {
             let settable = matches!(key.shape, Shape::Section(_));
+            if let Shape::Section(nested) = &inner.shape {
+                let _ = writeln!(page, "### `[{}.{}]`: {}\n", key.name, inner.name, inner.title);
+                paragraph(&mut page, &section_text(inner, nested));
+                for innermost in &nested.keys {
+                    reference_key(&mut page, &format!("{}.{}", key.name, inner.name), innermost, None);
+                }
+                continue;
+            }
             reference_key(&mut page, &key.name, inner, settable.then(|| variable(&key.name, inner)));
         }
     }

@@ -10,7 +10,9 @@ use serde::de::{DeserializeOwned, Deserializer, Visitor, value::Error};
 use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
-use super::sections::{Adapter, Amqp, Config, Conversations, Files, Intake, Log, Source, Spool, StagingSection};
+use super::sections::{
+    Adapter, Amqp, Config, Conversations, Files, Intake, Log, Source, Spool, StagingSection, TransformLimits,
+};
 
 /// A table of keys.
 #[derive(Debug)]
@@ -123,7 +125,9 @@ fn leaf(schema: &Value) -> Shape {
     if let Some(words) = schema["oneOf"].as_array() {
         return Shape::Words(words.iter().map(|word| text(word, "const")).collect());
     }
-    match (schema["type"].as_str(), schema["format"].as_str()) {
+    // A key that may be left out is also allowed to be null.
+    let type_name = schema["type"].as_str().or_else(|| schema["type"][0].as_str());
+    match (type_name, schema["format"].as_str()) {
         (Some("boolean"), _) => Shape::Flag,
         (Some("integer"), _) => Shape::Number {
             min: schema["minimum"].as_u64().unwrap_or(0),
@@ -155,6 +159,7 @@ fn field_order(type_name: &str) -> &'static [&'static str] {
         "Files" => fields::<Files>(),
         "Conversations" => fields::<Conversations>(),
         "Adapter" => fields::<Adapter>(),
+        "TransformLimits" => fields::<TransformLimits>(),
         "Log" => fields::<Log>(),
         _ => &[],
     }

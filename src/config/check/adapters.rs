@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::SHIPPED_TRANSFORMS;
-use super::super::Span;
 use super::super::sections::{Adapter, CollectedWhen};
 use super::super::shape::did_you_mean;
+use super::super::{ByteSize, Span};
 use super::Rules;
 
 /// The longest name; longer ones leave too little of a file name's 255 bytes.
@@ -14,6 +14,8 @@ const NAME_LENGTH_MAX: usize = 64;
 const INTERVAL_MIN: Span = Span::from_secs(60);
 const INTERVAL_MIN_LABORATORY: Span = Span::from_secs(1);
 const INTERVAL_MAX: Span = Span::from_secs(30 * 86_400);
+const MEMORY_MIN: ByteSize = ByteSize::new(128 << 20);
+const MEMORY_MAX: ByteSize = ByteSize::new(1 << 40);
 const KEEP_MAX: Span = Span::from_secs(3_653 * 86_400);
 
 pub(super) fn check(rules: &mut Rules<'_>) {
@@ -38,6 +40,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         }
         parameters(rules, &step, adapter);
         collection(rules, &step, adapter);
+        limits(rules, &step, adapter);
     }
 }
 
@@ -153,4 +156,27 @@ fn collection(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
             "set it to \"3653d\" or less; use a hold to keep something longer",
         );
     }
+}
+
+fn limits(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
+    let limits = &adapter.limits;
+    let path = |key| ["adapter", step, "limits", key];
+    let cure = match limits.memory {
+        memory if memory < MEMORY_MIN => {
+            format!("set it to \"{MEMORY_MIN}\" or more; the program alone takes half of that")
+        }
+        memory if memory > MEMORY_MAX => format!("set it to \"{MEMORY_MAX}\" or less"),
+        _ => String::new(),
+    };
+    if !cure.is_empty() {
+        let found = format!("is \"{}\"", limits.memory);
+        rules.report(&path("memory"), found, format!("{MEMORY_MIN} to {MEMORY_MAX}"), cure);
+    }
+    rules.span_between(&path("time"), limits.time, Span::from_secs(1), Span::from_secs(86_400));
+    rules.span_between(
+        &path("time_per_mebibyte"),
+        limits.time_per_mebibyte,
+        Span::from_secs(0),
+        Span::from_secs(3_600),
+    );
 }

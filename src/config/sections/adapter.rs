@@ -9,7 +9,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Span;
+use crate::config::{ByteSize, Span};
 
 /// One output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -99,6 +99,50 @@ pub struct Adapter {
     /// How long output, files and staged events are kept after collection before they are purged. Default: 0s.
     #[serde(default = "Adapter::default_keep")]
     pub keep_after_collection: Span,
+
+    // The last one: in TOML the keys of a table stand after all others.
+    /// # Limits of the transform
+    #[serde(default)]
+    pub limits: TransformLimits,
+}
+
+/// What transforming one document may cost; reaching a limit ends that transform with an error that names it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransformLimits {
+    /// # Memory
+    ///
+    /// Address space of one worker process. A document takes about twelve times its size. Default: 2GiB.
+    pub memory: ByteSize,
+
+    /// # Time
+    ///
+    /// Wall-clock time that every transform has. Default: 1m.
+    pub time: Span,
+
+    /// # Time for each mebibyte
+    ///
+    /// Time added for each mebibyte of the document, begun ones included. Default: 2s.
+    pub time_per_mebibyte: Span,
+
+    /// # Depth
+    ///
+    /// Deepest nesting of instructions, 1000 to 30000; a template that calls itself takes about three for each call. Default: 20000.
+    #[schemars(range(min = 1_000, max = 30_000))]
+    pub depth: u32,
+
+    /// # Operations
+    ///
+    /// Most steps of templates, and most steps of XPath, in one transform. Default: 2000000000.
+    #[schemars(range(min = 1_000_000, max = 1_000_000_000_000_u64))]
+    pub operations: u64,
+
+    /// # Workers
+    ///
+    /// Most worker processes of this adapter at once, 1 to 64. Default: as many as there are processors.
+    #[schemars(range(min = 1, max = 64), extend("examples" = [2]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
 }
 
 /// The spelling of the canonical XML.
@@ -128,6 +172,19 @@ pub enum CollectedWhen {
     Told,
     /// So long after publication.
     After(Span),
+}
+
+impl Default for TransformLimits {
+    fn default() -> Self {
+        Self {
+            memory: ByteSize::new(2 << 30),
+            time: Span::from_secs(60),
+            time_per_mebibyte: Span::from_secs(2),
+            depth: 20_000,
+            operations: 2_000_000_000,
+            workers: None,
+        }
+    }
 }
 
 fn yes() -> bool {

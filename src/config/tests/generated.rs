@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde::Deserialize as _;
 
 use super::super::outline::{OUTLINE, Section, Shape};
-use super::super::{Adapter, Amqp, Config, Loader, reference, sample, schema};
+use super::super::{Adapter, Amqp, Config, Loader, TransformLimits, reference, sample, schema};
 use super::Desk;
 use crate::errors::exit_codes_page;
 
@@ -96,7 +96,9 @@ fn the_sample_shows_every_key_with_its_default() {
     assert_eq!(bare, Amqp::default());
     let adapter = config.adapter.remove(0);
     let default = Adapter::deserialize(toml::toml! { name = "canonical" }).unwrap();
-    let bare = Adapter { transform: None, pickup: None, schema: None, parameters: Default::default(), ..adapter };
+    let limits = TransformLimits { workers: None, ..adapter.limits.clone() };
+    let bare =
+        Adapter { transform: None, pickup: None, schema: None, parameters: Default::default(), limits, ..adapter };
     assert_eq!(bare, default);
     assert_eq!((config.intake, config.log), (Config::default().intake, Config::default().log));
 }
@@ -113,18 +115,19 @@ proptest! {
     /// what is printed from it is read back as the same configuration.
     #[test]
     fn any_part_of_the_sample_round_trips(picks in prop::collection::vec(any::<bool>(), 100)) {
-        let mut amqp = true;
+        let mut section = true;
         let mut picks = picks.into_iter().cycle();
         let mut text = String::new();
         for line in sample().lines() {
             let alive = uncommented(line);
-            if alive == "[amqp]" {
-                amqp = picks.next().unwrap_or_default();
+            let optional = line.starts_with("#[");
+            if optional {
+                section = picks.next().unwrap_or_default();
             } else if alive.starts_with('[') {
-                amqp = true;
+                section = true;
             }
             // Keys below a header that stays commented out would belong to the section before.
-            let pick = if alive == "[amqp]" { amqp } else { amqp && picks.next().unwrap_or_default() };
+            let pick = if optional { section } else { section && picks.next().unwrap_or_default() };
             text.push_str(if pick { alive } else { line });
             text.push('\n');
         }

@@ -97,6 +97,11 @@ const MISTAKES: &[Mistake] = &[
     m("[[adapter]]\nname = \"a\"\ncollected_when = \"after:0s\"", 5, "collected_when", "the time the archive needs", "after:2h"),
     m("[[adapter]]\nname = \"a\"\ncollected_when = \"after:soon\"", 5, "collected_when", "\"after:<span>\"", "after:2h"),
     m("[[adapter]]\nname = \"a\"\ncollected_when = \"remove\"", 5, "collected_when", "\"removed\"", "did you mean \"removed\"?"),
+    m("[[adapter]]\nname = \"a\"\n[adapter.limits]\nmemory = \"64MiB\"", 6, "limits.memory", "128MiB to", "\"128MiB\" or more"),
+    m("[[adapter]]\nname = \"a\"\n[adapter.limits]\ntime = \"0s\"", 6, "limits.time", "1s to 1d", "\"1s\" or more"),
+    m("[[adapter]]\nname = \"a\"\n[adapter.limits]\ndepth = 50000", 6, "limits.depth", "1000 to 30000", "30000 or less"),
+    m("[[adapter]]\nname = \"a\"\n[adapter.limits]\noperation = 1", 6, "limits.operation", "one of memory", "did you mean operations?"),
+    m("[[adapter]]\nname = \"a\"\nlimits = 3", 5, "limits", "a section", "on a line of its own"),
     m("[[adapter]]\nname = \"a\"\nkeep_after_collection = \"3654d\"", 5, "keep_after_collection", "ten years", "use a hold"),
     // AMQP.
     m("[amqp]\nurl = \"http://h\"", 4, "amqp.url", "amqp://HOST:PORT/VHOST", "begin it with amqp://"),
