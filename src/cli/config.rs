@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::Outcome;
 use super::context::Context;
 use super::print::{self, Column, Format};
+use super::transform;
 use crate::config;
 use crate::errors::{ExitStatus, Failure};
 
@@ -37,6 +38,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
                 loaded.config.source.len(),
                 loaded.config.adapter.len()
             );
+            for warning in transform::warnings(&loaded.config) {
+                eprintln!("warning: {warning}");
+            }
         }
         Verb::Explain => explain(context)?,
         Verb::Sample => print::data(config::sample().trim_end())?,

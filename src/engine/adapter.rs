@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +27,7 @@ use crate::staging::{
     Workplace,
 };
 use crate::support::backoff::Backoff;
-use crate::transform::{self, ResolveError, TransformSpec, Transformer};
+use crate::transform::{ResolveError, TransformSpec, Transformer};
 
 /// What the tasks of one adapter share.
 pub(super) struct AdapterShared {
@@ -393,18 +392,5 @@ impl AdapterWriter {
 /// # Errors
 /// When the configured transform is neither a file nor a shipped one.
 pub fn adapter_transform(adapter: &Adapter) -> Result<Option<TransformSpec>, ResolveError> {
-    if adapter.transform.is_none() && adapter.schema.is_none() {
-        return Ok(None);
-    }
-    let stylesheet = match &adapter.transform {
-        // Configured paths are absolute once loaded.
-        Some(named) => Some(transform::resolve(named, Path::new("/"))?),
-        None => None,
-    };
-    Ok(Some(TransformSpec {
-        stylesheet,
-        parameters: adapter.parameters.clone(),
-        schema: adapter.schema.clone(),
-        ..TransformSpec::new(&adapter.name)
-    }))
+    TransformSpec::of_adapter(adapter)
 }

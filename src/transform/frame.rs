@@ -12,8 +12,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::diagnostic::Diagnostic;
-use super::spec::{Limits, OutputMethod, Stylesheet};
+use super::diagnostic::{Diagnostic, TemplateCost};
+use super::modules::ReadFile;
+use super::spec::{Limits, OutputForm, Part, Stylesheet};
 
 /// Largest head either side accepts, in bytes.
 const HEAD_MAX: u32 = 16 << 20;
@@ -41,11 +42,17 @@ pub(super) enum Started {
 /// What a worker says of itself and its stylesheet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ready {
-    pub(super) method: OutputMethod,
+    pub(super) form: OutputForm,
     pub(super) media_type: Option<String>,
     pub(super) sandbox: String,
     /// SHA-256 of all files of the transform, hexadecimal.
     pub(super) digest: String,
+    /// The names of the stylesheet's parameters.
+    pub(super) declared: Vec<String>,
+    /// The files of the stylesheet that were read, the main one first.
+    pub(super) sheet_files: Vec<ReadFile>,
+    /// The same of the schema.
+    pub(super) schema_files: Vec<ReadFile>,
 }
 
 /// A request; its body is the document.
@@ -54,6 +61,12 @@ pub(super) struct Request {
     pub(super) task: Task,
     /// Processor time for this request, in seconds.
     pub(super) cpu_secs: u64,
+    /// Which part of a document it makes, where it makes one.
+    #[serde(default)]
+    pub(super) part: Option<Part>,
+    /// Whether the answer shall say what each template cost.
+    #[serde(default)]
+    pub(super) profile: bool,
 }
 
 /// What shall be done with a document.
@@ -70,7 +83,7 @@ pub(super) enum Task {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reply {
-    Done { messages: Vec<String>, dropped: u64 },
+    Done { messages: Vec<String>, dropped: u64, costs: Vec<TemplateCost> },
     Input { diagnostics: Vec<Diagnostic> },
     Failed { diagnostics: Vec<Diagnostic>, messages: Vec<String> },
     Invalid { diagnostics: Vec<Diagnostic> },
@@ -164,19 +177,23 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
     use super::*;
 
+    fn request(task: Task, cpu_secs: u64) -> Request {
+        Request { task, cpu_secs, part: None, profile: false }
+    }
+
     #[tokio::test]
     async fn frames_survive_both_ways() {
         let body = vec![7; 100_000];
         let mut wire = Vec::new();
-        send(&mut wire, &Request { task: Task::Validate, cpu_secs: 9 }, &body).await.unwrap();
-        write(&mut wire, &Reply::Done { messages: vec!["ä".into()], dropped: 1 }, b"").unwrap();
+        send(&mut wire, &Request { part: Some(Part::Next), ..request(Task::Validate, 9) }, &body).await.unwrap();
+        write(&mut wire, &Reply::Done { messages: vec!["ä".into()], dropped: 1, costs: Vec::new() }, b"").unwrap();
 
         let mut stream = wire.as_slice();
         let (request, read_body) = read::<Request>(&mut stream).unwrap().unwrap();
-        assert_eq!((request.task, request.cpu_secs), (Task::Validate, 9));
+        assert_eq!((request.task, request.cpu_secs, request.part), (Task::Validate, 9, Some(Part::Next)));
         assert_eq!(read_body, body);
         let (reply, rest) = receive::<Reply>(&mut stream, 10).await.unwrap();
-        assert!(matches!(reply, Reply::Done { messages, dropped: 1 } if messages == ["ä"]));
+        assert!(matches!(reply, Reply::Done { messages, dropped: 1, .. } if messages == ["ä"]));
         assert!(rest.is_empty());
         assert!(read::<Request>(&mut stream).unwrap().is_none());
     }
@@ -184,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn a_cut_or_oversized_frame_is_an_error() {
         let mut wire = Vec::new();
-        write(&mut wire, &Request { task: Task::Transform, cpu_secs: 1 }, b"document").unwrap();
+        write(&mut wire, &request(Task::Transform, 1), b"document").unwrap();
         for len in 1..wire.len() {
             assert!(read::<Request>(&mut &wire[..len]).is_err(), "{len}");
         }

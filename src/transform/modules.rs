@@ -6,25 +6,91 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use super::lint::document_names;
 
 /// Most files one stylesheet may consist of.
 const FILES_MAX: usize = 256;
 /// Largest file a stylesheet may consist of, in bytes.
 const FILE_SIZE_MAX: u64 = 16 << 20;
 
+/// A file that was read, and the SHA-256 of its bytes, hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ReadFile {
+    pub(super) path: PathBuf,
+    pub(super) sha256: String,
+}
+
+/// Why a file is not given to a stylesheet or schema, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Another scheme than `file`.
+    Address(String),
+    /// Relative to a document that has no folder.
+    Relative(String),
+    /// It lies outside of the folder, or a link leads there.
+    Outside(PathBuf, PathBuf),
+    /// The program's own stylesheets have no folder.
+    Carried(PathBuf),
+    /// It cannot be read.
+    Unreadable(PathBuf, String),
+    /// It was not read with the stylesheet.
+    Sealed(PathBuf),
+    /// There are too many.
+    TooMany(PathBuf),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(uri) => write!(
+                f,
+                "loading {uri} is refused; a transform has no network: copy the file into the stylesheet's folder and name it there"
+            ),
+            Self::Relative(uri) => write!(
+                f,
+                "loading {uri} is refused; only files are there that the stylesheet names in so many words, such as \
+                 document('codes.xml'), and a name out of the document belongs to no folder"
+            ),
+            Self::Outside(path, folder) => write!(
+                f,
+                "loading {} is refused; a transform reads nothing outside of its own folder {}: copy the file there",
+                path.display(),
+                folder.display()
+            ),
+            Self::Carried(path) => {
+                write!(f, "loading {} is refused; a shipped transform has no folder of its own", path.display())
+            }
+            Self::Unreadable(path, reason) => write!(f, "loading {} is refused; {reason}", path.display()),
+            Self::Sealed(path) => write!(
+                f,
+                "loading {} is refused; only files are there that the stylesheet names in so many words, such as \
+                 document('codes.xml'): a name that is worked out while the transform runs comes too late",
+                path.display()
+            ),
+            Self::TooMany(path) => {
+                write!(f, "loading {} is refused; a transform may consist of {FILES_MAX} files", path.display())
+            }
+        }
+    }
+}
+
 /// The main file and all that it includes.
 #[derive(Debug)]
 pub(super) struct Modules {
     main: PathBuf,
-    /// The folder files may come from; `None` once sealed, and for what the program carries.
+    /// The folder files may come from; `None` for what the program carries.
     folder: Option<PathBuf>,
+    sealed: bool,
     files: BTreeMap<PathBuf, Arc<[u8]>>,
 }
 
@@ -37,7 +103,7 @@ impl Modules {
         let main = path.canonicalize()?;
         let folder = main.parent().map(Path::to_owned);
         let files = BTreeMap::from([(main.clone(), read(&main)?)]);
-        Ok(Self { main, folder, files })
+        Ok(Self { main, folder, sealed: false, files })
     }
 
     /// Files that the program carries; the first is the main one.
@@ -46,6 +112,7 @@ impl Modules {
         Self {
             main: files.first().map(|(name, _)| path(name)).unwrap_or_default(),
             folder: None,
+            sealed: false,
             files: files.iter().map(|&(name, bytes)| (path(name), Arc::from(bytes))).collect(),
         }
     }
@@ -57,25 +124,94 @@ impl Modules {
         (CString::new(to_uri(&self.main)).unwrap_or_default(), bytes)
     }
 
-    /// The bytes of a file, if it may be read.
-    pub(super) fn fetch(&mut self, uri: &str) -> Option<Arc<[u8]>> {
-        let path = from_uri(uri)?;
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// Why it may not be read, or cannot.
+    pub(super) fn fetch(&mut self, uri: &str) -> Result<Arc<[u8]>, Refused> {
+        let path = from_uri(uri).ok_or_else(|| match uri.contains(':') {
+            true => Refused::Address(uri.to_owned()),
+            false => Refused::Relative(uri.to_owned()),
+        })?;
         if let Some(bytes) = self.files.get(&path) {
-            return Some(Arc::clone(bytes));
+            return Ok(Arc::clone(bytes));
         }
-        let folder = self.folder.as_ref()?;
-        let path = path.canonicalize().ok().filter(|path| path.starts_with(folder))?;
+        let Some(folder) = &self.folder else { return Err(Refused::Carried(path)) };
+        let outside = |path: &Path| Refused::Outside(path.to_owned(), folder.clone());
+        // Told by its name first: whether a file exists elsewhere is nobody's business.
+        if !normalised(&path).starts_with(folder) {
+            return Err(outside(&path));
+        }
+        let real = path.canonicalize().map_err(|error| Refused::Unreadable(path.clone(), error.to_string()))?;
+        if let Some(bytes) = self.files.get(&real) {
+            return Ok(Arc::clone(bytes));
+        }
+        if !real.starts_with(folder) {
+            return Err(outside(&path));
+        }
+        if self.sealed {
+            return Err(Refused::Sealed(path));
+        }
         if self.files.len() >= FILES_MAX {
-            return None;
+            return Err(Refused::TooMany(path));
         }
-        let bytes = read(&path).ok()?;
-        self.files.insert(path, Arc::clone(&bytes));
-        Some(bytes)
+        let bytes = read(&real).map_err(|error| Refused::Unreadable(path, error.to_string()))?;
+        self.files.insert(real, Arc::clone(&bytes));
+        Ok(bytes)
+    }
+
+    /// Reads the files that the stylesheets read so far name in `document('…')`. One that may not be read is left to the
+    /// transform, which may never ask for it.
+    pub(super) fn fetch_named_documents(&mut self) {
+        let stylesheets: Vec<(PathBuf, Arc<[u8]>)> =
+            self.files.iter().map(|(path, bytes)| (path.clone(), Arc::clone(bytes))).collect();
+        for (path, bytes) in stylesheets {
+            let Ok(text) = std::str::from_utf8(&bytes) else { continue };
+            let folder = path.parent().map(to_uri).unwrap_or_default();
+            for name in document_names(text) {
+                let plain = name.split('#').next().unwrap_or_default();
+                if !plain.is_empty() && !plain.starts_with('/') && !plain.contains(':') {
+                    // Refused files are told when they are asked for.
+                    let _ = self.fetch(&format!("{folder}/{plain}"));
+                }
+            }
+        }
     }
 
     /// From now on nothing more is read.
     pub(super) fn seal(&mut self) {
-        self.folder = None;
+        self.sealed = true;
+    }
+
+    /// What was read from disk, the main file first.
+    pub(super) fn read_files(&self) -> Vec<ReadFile> {
+        if self.folder.is_none() {
+            return Vec::new();
+        }
+        let mut files: Vec<ReadFile> = self
+            .files
+            .iter()
+            .map(|(path, bytes)| ReadFile { path: path.clone(), sha256: hex::encode(Sha256::digest(bytes)) })
+            .collect();
+        files.sort_by_key(|file| file.path != self.main);
+        files
+    }
+
+    /// The files as text, the main one first; what is no UTF-8 is passed over.
+    pub(super) fn texts(&self) -> Vec<(PathBuf, String)> {
+        let mut texts: Vec<(PathBuf, String)> = self
+            .files
+            .iter()
+            .filter_map(|(path, bytes)| Some((path.clone(), std::str::from_utf8(bytes).ok()?.to_owned())))
+            .collect();
+        texts.sort_by_key(|(path, _)| *path != self.main);
+        texts
+    }
+
+    /// The name of one of the files, counted from the main file's folder.
+    pub(super) fn label(&self, path: &Path) -> String {
+        let folder = self.main.parent().unwrap_or(&self.main);
+        path.strip_prefix(folder).unwrap_or(path).display().to_string()
     }
 
     /// Hashes the names and bytes of all files; names count from the main file's folder, wherever that lies.
@@ -91,6 +227,28 @@ impl Modules {
     }
 }
 
+impl ReadFile {
+    /// Whether the file still holds what was read.
+    pub(super) fn is_current(&self) -> bool {
+        read(&self.path).is_ok_and(|bytes| hex::encode(Sha256::digest(&bytes)) == self.sha256)
+    }
+}
+
+/// The path without `.` and `..`, as its letters say; links are not followed.
+fn normalised(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for step in path.components() {
+        match step {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            step => plain.push(step),
+        }
+    }
+    plain
+}
+
 fn read(path: &Path) -> io::Result<Arc<[u8]>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
@@ -101,7 +259,7 @@ fn read(path: &Path) -> io::Result<Arc<[u8]>> {
 }
 
 /// An absolute path as a URI reference: everything but plain characters is percent-encoded.
-fn to_uri(path: &Path) -> String {
+pub(super) fn to_uri(path: &Path) -> String {
     let mut uri = String::new();
     for &byte in path.as_os_str().as_bytes() {
         if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {
@@ -167,12 +325,14 @@ mod tests {
 
         let mut modules = Modules::open(&folder.join("main.xsl")).unwrap();
         let uri = |name: &str| to_uri(&folder.canonicalize().unwrap().join(name));
-        assert_eq!(modules.fetch(&uri("part.xsl")).as_deref(), Some(b"part.xsl".as_slice()));
-        assert!(modules.fetch(&uri("../secret.xsl")).is_none());
-        assert!(modules.fetch(&uri("link.xsl")).is_none());
-        assert!(modules.fetch("/etc/passwd").is_none());
+        assert_eq!(modules.fetch(&uri("part.xsl")).as_deref(), Ok(b"part.xsl".as_slice()));
+        for outside in [uri("../secret.xsl"), uri("link.xsl"), uri("../nothing"), "/etc/passwd".into()] {
+            assert!(matches!(modules.fetch(&outside), Err(Refused::Outside(..))), "{outside}");
+        }
+        assert!(matches!(modules.fetch(&uri("none.xsl")), Err(Refused::Unreadable(..))));
+        assert!(matches!(modules.fetch("http://127.0.0.1/x"), Err(Refused::Address(_))));
         modules.seal();
-        assert!(modules.fetch(&uri("part.xsl")).is_some());
-        assert!(modules.fetch(&uri("late.xsl")).is_none());
+        assert!(modules.fetch(&uri("part.xsl")).is_ok());
+        assert!(matches!(modules.fetch(&uri("late.xsl")), Err(Refused::Sealed(_))));
     }
 }

@@ -11,10 +11,11 @@ use std::time::Duration;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Semaphore;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, TemplateCost};
 use super::error::{Death, TransformError};
 use super::frame::{self, Ready, Reply, Request, Start, Started, Task};
-use super::spec::{OutputMethod, Stylesheet, TransformSpec};
+use super::modules::ReadFile;
+use super::spec::{OutputForm, OutputMethod, Part, Stylesheet, TransformSpec};
 use super::worker::WORKER_COMMAND;
 use crate::model::text::allowed_in_xml;
 
@@ -41,6 +42,8 @@ pub struct Transformed {
     pub messages: Vec<String>,
     /// How many more messages there were.
     pub messages_dropped: u64,
+    /// What each template cost, where [`Transformer::profile`] was asked.
+    pub costs: Vec<TemplateCost>,
 }
 
 #[derive(Debug)]
@@ -64,7 +67,43 @@ impl Transformer {
 
     /// What the stylesheet writes; XML when there is none.
     pub fn method(&self) -> OutputMethod {
-        self.ready.method
+        self.ready.form.method
+    }
+
+    /// What the stylesheet writes, and how; what [`super::Joiner`] goes by.
+    pub fn form(&self) -> &OutputForm {
+        &self.ready.form
+    }
+
+    /// The names of the parameters that the stylesheet declares.
+    pub fn declared(&self) -> &[String] {
+        &self.ready.declared
+    }
+
+    /// Whether the files of the stylesheet and the schema still hold what was compiled. To be asked when a batch begins;
+    /// when they do not, a new [`Self::start`] takes the new ones. Compares contents, so a touched file is no change;
+    /// a file that is gone is one.
+    pub async fn is_current(&self) -> bool {
+        let (spec, ready) = (self.spec.clone(), self.ready.clone());
+        let compared = move || {
+            let stylesheet = match &spec.stylesheet {
+                Some(Stylesheet::File(path)) => Some(path),
+                Some(Stylesheet::Shipped(_)) | None => None,
+            };
+            let same = |path: Option<&PathBuf>, files: &[ReadFile]| {
+                // A link may lead to another file by now.
+                let main = path.map(|path| path.canonicalize().ok());
+                main.is_none_or(|main| main.as_ref() == files.first().map(|file| &file.path))
+                    && files.iter().all(ReadFile::is_current)
+            };
+            same(stylesheet, &ready.sheet_files) && same(spec.schema.as_ref(), &ready.schema_files)
+        };
+        tokio::task::spawn_blocking(compared).await.unwrap_or(false)
+    }
+
+    /// The folders and files whose change changes the transform.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        self.ready.sheet_files.iter().chain(&self.ready.schema_files).map(|file| file.path.clone()).collect()
     }
 
     /// The media type the stylesheet names.
@@ -87,7 +126,25 @@ impl Transformer {
     /// # Errors
     /// Any [`TransformError`]; [`TransformError::retry_helps`] tells whether to come back.
     pub async fn transform(&self, document: &[u8]) -> Result<Transformed, TransformError> {
-        self.request(Task::Transform, document).await
+        self.request(Task::Transform, document, None, false).await
+    }
+
+    /// Transforms a document of one conversation, whose result is to be joined with others by [`super::Joiner`]. The
+    /// stylesheet is told which part it makes in the parameter [`Part::PARAMETER`], if it declares it. The schema is not
+    /// asked: it speaks of the joined document, for [`Self::validate`].
+    ///
+    /// # Errors
+    /// As [`Self::transform`].
+    pub async fn transform_part(&self, document: &[u8], part: Part) -> Result<Transformed, TransformError> {
+        self.request(Task::Transform, document, Some(part), false).await
+    }
+
+    /// As [`Self::transform`], and tells what each template cost.
+    ///
+    /// # Errors
+    /// As [`Self::transform`].
+    pub async fn profile(&self, document: &[u8]) -> Result<Transformed, TransformError> {
+        self.request(Task::Transform, document, None, true).await
     }
 
     /// Checks a document against the schema, without a transform; a spec without a schema accepts all.
@@ -98,10 +155,16 @@ impl Transformer {
         if self.spec.schema.is_none() {
             return Ok(());
         }
-        self.request(Task::Validate, document).await.map(drop)
+        self.request(Task::Validate, document, None, false).await.map(drop)
     }
 
-    async fn request(&self, task: Task, document: &[u8]) -> Result<Transformed, TransformError> {
+    async fn request(
+        &self,
+        task: Task,
+        document: &[u8],
+        part: Option<Part>,
+        profile: bool,
+    ) -> Result<Transformed, TransformError> {
         // The semaphore is never closed.
         let _permit = self.permits.acquire().await.ok();
         let mut worker = match self.take_idle() {
@@ -110,7 +173,7 @@ impl Transformer {
         };
         let limit = self.spec.limits.time_for(document.len());
         // The processor limit is for a parent that cannot keep the time itself, so it comes later.
-        let request = Request { task, cpu_secs: limit.as_secs().saturating_add(2) };
+        let request = Request { task, cpu_secs: limit.as_secs().saturating_add(2), part, profile };
         let (reply, bytes) = worker.exchange(&request, document, limit, self.spec.limits.memory).await?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
         read_reply(reply, bytes)
@@ -233,7 +296,9 @@ fn checked(mut spec: TransformSpec) -> Result<TransformSpec, TransformError> {
 
 fn read_reply(reply: Reply, bytes: Vec<u8>) -> Result<Transformed, TransformError> {
     match reply {
-        Reply::Done { messages, dropped } => Ok(Transformed { bytes, messages, messages_dropped: dropped }),
+        Reply::Done { messages, dropped, costs } => {
+            Ok(Transformed { bytes, messages, messages_dropped: dropped, costs })
+        }
         Reply::Input { diagnostics } => Err(TransformError::Input { diagnostics }),
         Reply::Failed { diagnostics, messages } => Err(TransformError::Failed { diagnostics, messages }),
         Reply::Invalid { diagnostics } => Err(TransformError::Invalid { diagnostics }),

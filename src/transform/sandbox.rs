@@ -15,8 +15,9 @@ use super::spec::Limits;
 
 /// Descriptors a worker may have open: the three standard ones, a stylesheet, and a few of the runtime.
 const DESCRIPTORS_MAX: u64 = 24;
-/// Stack, in bytes: about three kilobytes for each level of the default nesting, of which libxslt takes one.
-const STACK: u64 = 64 << 20;
+/// Stack, in bytes: about three kilobytes for each level of the deepest nesting that may be configured, of which libxslt
+/// takes one. The kernel keeps 128 MiB free below the stack of every process.
+const STACK: u64 = 96 << 20;
 
 /// Sets the limits of this process. To be called before anything is read.
 ///

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::shipped::Shipped;
+use crate::config::{Adapter, TransformLimits};
 
 /// Bytes in a mebibyte.
 const MEBIBYTE: u64 = 1 << 20;
@@ -55,6 +56,27 @@ pub struct Limits {
     pub workers: usize,
 }
 
+/// Which part of a document a conversation makes when each is transformed by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// The first.
+    First,
+    /// Any later one.
+    Next,
+}
+
+/// What a stylesheet writes, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputForm {
+    /// The method of `xsl:output`.
+    pub method: OutputMethod,
+    /// Whether it asks for indentation.
+    pub indent: bool,
+    /// The encoding it names; UTF-8 otherwise.
+    pub encoding: Option<String>,
+}
+
 /// What a stylesheet writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -101,20 +123,63 @@ impl TransformSpec {
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 2 << 30,
-            time: Duration::from_secs(60),
-            time_per_mebibyte: Duration::from_secs(2),
-            depth_max: 20_000,
-            operations_max: 2_000_000_000,
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
+impl TransformSpec {
+    /// What an adapter wants transformed or checked; `None` when it writes canonical XML unchecked.
+    ///
+    /// # Errors
+    /// When the configured transform is neither a file nor a shipped one.
+    pub fn of_adapter(adapter: &Adapter) -> Result<Option<Self>, ResolveError> {
+        if adapter.transform.is_none() && adapter.schema.is_none() {
+            return Ok(None);
+        }
+        // Configured paths are absolute once loaded.
+        let stylesheet = adapter.transform.as_deref().map(|named| resolve(named, Path::new("/"))).transpose()?;
+        Ok(Some(Self {
+            stylesheet,
+            parameters: adapter.parameters.clone(),
+            schema: adapter.schema.clone(),
+            limits: Limits::of(&adapter.limits),
+            ..Self::new(&adapter.name)
+        }))
+    }
+}
+
+impl Part {
+    /// The parameter that tells a stylesheet which part it makes, if it declares it.
+    pub const PARAMETER: &str = "chancery-part";
+
+    /// The value of [`Self::PARAMETER`].
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Next => "next",
         }
     }
 }
 
+impl Default for Limits {
+    /// What the configuration has when it says nothing.
+    fn default() -> Self {
+        Self::of(&TransformLimits::default())
+    }
+}
+
 impl Limits {
+    /// The limits of a configuration.
+    pub fn of(configured: &TransformLimits) -> Self {
+        Self {
+            memory: configured.memory.get(),
+            time: configured.time.get(),
+            time_per_mebibyte: configured.time_per_mebibyte.get(),
+            depth_max: configured.depth,
+            operations_max: configured.operations,
+            workers: match configured.workers {
+                Some(workers) => workers as usize,
+                None => std::thread::available_parallelism().map_or(1, usize::from),
+            },
+        }
+    }
+
     /// The wall-clock time for a document of so many bytes.
     pub fn time_for(&self, bytes: usize) -> Duration {
         let mebibytes = u32::try_from((bytes as u64).div_ceil(MEBIBYTE)).unwrap_or(u32::MAX);
@@ -142,7 +207,8 @@ impl OutputMethod {
     }
 }
 
-/// Finds the stylesheet of an adapter: a shipped transform by its name, or a file relative to `base`.
+/// Finds the stylesheet of an adapter: a shipped transform by its name, or a file relative to `base`. A link is followed
+/// when the file is read, not here: whoever turns it to another file changes the stylesheet.
 ///
 /// # Errors
 /// When it is neither.
@@ -150,11 +216,9 @@ pub fn resolve(name_or_path: &str, base: &Path) -> Result<Stylesheet, ResolveErr
     if let Some(shipped) = Shipped::named(name_or_path) {
         return Ok(Stylesheet::Shipped(shipped));
     }
-    let path = base
-        .join(name_or_path)
-        .canonicalize()
-        .map_err(|source| ResolveError::NotFound { found: name_or_path.to_owned(), source })?;
-    if path.is_file() { Ok(Stylesheet::File(path)) } else { Err(ResolveError::NotAFile { path }) }
+    let path = base.join(name_or_path);
+    let found = path.metadata().map_err(|source| ResolveError::NotFound { found: name_or_path.to_owned(), source })?;
+    if found.is_file() { Ok(Stylesheet::File(path)) } else { Err(ResolveError::NotAFile { path }) }
 }
 
 #[cfg(test)]
@@ -176,7 +240,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("own.xsl"), "").unwrap();
         assert_eq!(resolve("filedump", folder.path()).unwrap(), Stylesheet::Shipped(Shipped::FileDump));
-        let own = folder.path().canonicalize().unwrap().join("own.xsl");
+        let own = folder.path().join("own.xsl");
         assert_eq!(resolve("own.xsl", folder.path()).unwrap(), Stylesheet::File(own));
         let error = resolve("filedmup", folder.path()).unwrap_err().to_string();
         assert!(error.contains("filedump") && error.contains("filedmup"), "{error}");

@@ -3,6 +3,7 @@
 //! It speaks frames on its standard streams and nothing else. It ends when its input ends, or when its
 //! parent is gone.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd as _;
@@ -20,7 +21,7 @@ use super::ffi::{
 use super::frame::{self, Ready, Reply, Request, Start, Started, Task};
 use super::modules::Modules;
 use super::sandbox;
-use super::spec::{OutputMethod, Stylesheet};
+use super::spec::{OutputForm, OutputMethod, Part, Stylesheet};
 
 /// The hidden subcommand that makes the program a worker.
 pub const WORKER_COMMAND: &str = "transform-worker";
@@ -37,7 +38,8 @@ const LARGE_DOCUMENT: usize = 1 << 20;
 struct Workshop {
     sheet: Option<Sheet>,
     schema: Option<Schema>,
-    parameters: Parameters,
+    /// For whole documents, for a first part and for later ones.
+    parameters: [Parameters; 3],
     run_limits: RunLimits,
 }
 
@@ -71,7 +73,7 @@ fn serve(mut requests: impl Read, mut answers: impl Write) -> io::Result<()> {
     while let Some((request, document)) = frame::read::<Request>(&mut requests)? {
         sandbox::limit_processor(cpu_seconds().saturating_add(request.cpu_secs))?;
         let large = document.len() >= LARGE_DOCUMENT;
-        let (reply, output) = workshop.answer(request.task, document)?;
+        let (reply, output) = workshop.answer(&request, document)?;
         frame::write(&mut answers, &reply, &output)?;
         drop(output);
         if large {
@@ -98,8 +100,6 @@ fn watch_parent(parent: u32) -> io::Result<()> {
 
 impl Workshop {
     fn open(start: &Start) -> Result<Self, Vec<Diagnostic>> {
-        let parameters = Parameters::new(&start.parameters)
-            .map_err(|name| vec![Diagnostic::new(format!("parameter {name} holds a NUL character"))])?;
         let sheet = match &start.stylesheet {
             None => None,
             Some(Stylesheet::Shipped(shipped)) => Some(Modules::carried(shipped.files())),
@@ -110,6 +110,8 @@ impl Workshop {
             Some(path) => Some(Modules::open(path).map_err(|error| unreadable(path, &error))?),
         };
         let sheet = sheet.map(Sheet::compile).transpose().map_err(|log| reasons(log, "stylesheet"))?;
+        let declared = sheet.as_ref().map(Sheet::declared).unwrap_or_default();
+        let parameters = parameters(&start.parameters, declared)?;
         let schema = schema.map(Schema::compile).transpose().map_err(|log| reasons(log, "schema"))?;
         let method = sheet.as_ref().map_or(OutputMethod::Xml, method_of);
         if schema.is_some() && method != OutputMethod::Xml {
@@ -121,41 +123,61 @@ impl Workshop {
 
     fn ready(&self, sandbox: String) -> Ready {
         let mut hasher = Sha256::new();
-        for modules in self.sheet.iter().map(Sheet::modules).chain(self.schema.iter().map(Schema::modules)) {
+        let (sheet, schema) = (self.sheet.as_ref(), self.schema.as_ref());
+        for modules in sheet.map(Sheet::modules).into_iter().chain(schema.map(Schema::modules)) {
             modules.digest_into(&mut hasher);
         }
         Ready {
-            method: self.sheet.as_ref().map_or(OutputMethod::Xml, method_of),
+            form: OutputForm {
+                method: sheet.map_or(OutputMethod::Xml, method_of),
+                indent: sheet.is_some_and(Sheet::indents),
+                encoding: sheet.and_then(Sheet::encoding),
+            },
             media_type: self.sheet.as_ref().and_then(Sheet::media_type),
             sandbox,
             digest: hex::encode(hasher.finalize()),
+            declared: sheet.map(|sheet| sheet.declared().to_vec()).unwrap_or_default(),
+            sheet_files: sheet.map(|sheet| sheet.modules().read_files()).unwrap_or_default(),
+            schema_files: schema.map(|schema| schema.modules().read_files()).unwrap_or_default(),
         }
     }
 
     /// # Errors
     /// `OutOfMemory`, after which the worker is of no use.
-    fn answer(&mut self, task: Task, document: Vec<u8>) -> io::Result<(Reply, Vec<u8>)> {
-        let done = match task {
-            Task::Transform => self.transform(document),
+    fn answer(&mut self, request: &Request, document: Vec<u8>) -> io::Result<(Reply, Vec<u8>)> {
+        let done = match request.task {
+            Task::Transform => self.transform(request, document),
             Task::Validate => self.validate(&document).map(|()| Output { bytes: Vec::new(), log: Log::default() }),
         };
         let (reply, bytes) = match done {
-            Ok(Output { bytes, log }) => (Reply::Done { messages: log.messages, dropped: log.dropped }, bytes),
+            Ok(Output { bytes, log }) => {
+                (Reply::Done { messages: log.messages, dropped: log.dropped, costs: log.costs }, bytes)
+            }
             Err(Fault::Input(log)) => (Reply::Input { diagnostics: log.diagnostics }, Vec::new()),
             Err(Fault::Invalid(log)) => (Reply::Invalid { diagnostics: log.diagnostics }, Vec::new()),
-            Err(Fault::Run(log)) => (failure(log), Vec::new()),
+            Err(Fault::Run(log)) => (failure(log, self.run_limits), Vec::new()),
             Err(Fault::Exhausted) => return Err(io::ErrorKind::OutOfMemory.into()),
         };
         Ok((reply, bytes))
     }
 
-    fn transform(&mut self, document: Vec<u8>) -> Result<Output, Fault> {
+    fn transform(&mut self, request: &Request, document: Vec<u8>) -> Result<Output, Fault> {
         let Some(sheet) = &mut self.sheet else {
             self.validate(&document)?;
             return Ok(Output { bytes: document, log: Log::default() });
         };
-        let output = sheet.transform(&document, &self.parameters, self.run_limits)?;
+        let [whole, first, next] = &self.parameters;
+        let parameters = match request.part {
+            None => whole,
+            Some(Part::First) => first,
+            Some(Part::Next) => next,
+        };
+        let output = sheet.transform(&document, parameters, self.run_limits, request.profile)?;
         drop(document);
+        // A part of a document need not follow the schema by itself; whoever joins the parts checks the whole.
+        if request.part.is_some() {
+            return Ok(output);
+        }
         // An output that is not XML at all is the stylesheet's fault too.
         self.validate(&output.bytes).map_err(|fault| match fault {
             Fault::Input(log) => Fault::Invalid(log),
@@ -173,12 +195,71 @@ fn method_of(sheet: &Sheet) -> OutputMethod {
     OutputMethod::of_name(sheet.method().as_deref())
 }
 
-fn failure(mut log: Log) -> Reply {
+/// The configured parameters, with each value that the parameter for parts may have.
+fn parameters(configured: &BTreeMap<String, String>, declared: &[String]) -> Result<[Parameters; 3], Vec<Diagnostic>> {
+    let unknown: Vec<Diagnostic> =
+        configured.keys().filter(|name| !declared.contains(name)).map(|name| undeclared(name, declared)).collect();
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
+    let with = |part: Option<Part>| {
+        let mut texts = configured.clone();
+        if let Some(part) = part.filter(|_| declared.iter().any(|name| name == Part::PARAMETER)) {
+            texts.insert(Part::PARAMETER.into(), part.word().into());
+        }
+        Parameters::new(&texts).map_err(|name| vec![Diagnostic::new(format!("parameter {name} holds a NUL character"))])
+    };
+    Ok([with(None)?, with(Some(Part::First))?, with(Some(Part::Next))?])
+}
+
+fn undeclared(name: &str, declared: &[String]) -> Diagnostic {
+    let known = match declared {
+        [] => "it declares none".to_owned(),
+        declared => format!("it declares {}", declared.join(", ")),
+    };
+    let close = declared
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
+        .min()
+        .map(|(_, known)| format!("did you mean {known}?"));
+    let cure = close.unwrap_or_else(|| "remove it, or declare it with xsl:param below xsl:stylesheet".into());
+    Diagnostic::new(format!("parameter {name} is not declared by the stylesheet; {known}; {cure}"))
+}
+
+fn failure(mut log: Log, limits: RunLimits) -> Reply {
     if log.diagnostics.is_empty() {
-        let words = log.messages.last().map_or("without a word", String::as_str);
-        log.diagnostics.push(Diagnostic::new(format!("it stopped itself: {words}")));
+        let mut said = log.last_message.map_or_else(|| Diagnostic::new("without a word"), |said| *said);
+        said.text = format!("it stopped itself: {}", said.text);
+        log.diagnostics.push(said);
+    }
+    for diagnostic in &mut log.diagnostics {
+        name_limit(diagnostic, limits);
+    }
+    // What the libraries say after the first word about a limit is its echo.
+    if let Some(first) = log.diagnostics.iter().position(|one| one.text.contains("limit of ")) {
+        let named = log.diagnostics.swap_remove(first);
+        log.diagnostics = vec![named];
     }
     Reply::Failed { diagnostics: log.diagnostics, messages: log.messages }
+}
+
+/// Puts the limit's own name in place of the libraries' words.
+fn name_limit(diagnostic: &mut Diagnostic, limits: RunLimits) {
+    let text = &diagnostic.text;
+    if text.contains("infinite template recursion") || text.contains("Recursion limit exceeded") {
+        diagnostic.text = format!(
+            "the limit of {} nested instructions is reached, as by a template that calls itself for ever; \
+             a stylesheet that needs more gets it with limits.depth",
+            limits.depth_max
+        );
+    } else if text.contains("peration limit exceeded") {
+        diagnostic.text = format!(
+            "the limit of {} steps is reached; `chancery transform --lint` names what is slow, and a stylesheet that \
+             needs more gets it with limits.operations",
+            limits.operations_max
+        );
+    }
 }
 
 fn reasons(log: Log, what: &str) -> Vec<Diagnostic> {

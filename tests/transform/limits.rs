@@ -48,7 +48,7 @@ async fn a_slow_transform_is_ended_in_time() {
 }
 
 /// A program that notes its process id, then becomes a worker.
-fn noting_worker(folder: &Path) -> PathBuf {
+pub(crate) fn noting_worker(folder: &Path) -> PathBuf {
     let (script, pid) = (folder.join("worker"), folder.join("pid"));
     let text = format!("#!/bin/sh\necho $$ > '{}'\nexec '{}' \"$@\"\n", pid.display(), env!("CARGO_BIN_EXE_chancery"));
     // Written by a child: a descriptor of ours might be inherited by another test's child, and Linux
@@ -59,11 +59,11 @@ fn noting_worker(folder: &Path) -> PathBuf {
     script
 }
 
-fn noted_pid(folder: &Path) -> String {
+pub(crate) fn noted_pid(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("pid")).unwrap().trim().to_owned()
 }
 
-fn signal(folder: &Path, signal: &str) {
+pub(crate) fn signal(folder: &Path, signal: &str) {
     assert!(Command::new("kill").args([signal, &noted_pid(folder)]).status().unwrap().success());
 }
 

@@ -2,8 +2,14 @@
 //! happens to those that try.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test should panic")]
 
+mod commands;
+mod documents;
+mod extensions;
 mod filedump;
+mod hostile;
+mod join;
 mod limits;
+mod lint;
 mod output;
 mod refusals;
 mod schemas;

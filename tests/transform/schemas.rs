@@ -91,3 +91,19 @@ async fn a_schema_may_include_only_its_own_folder() {
     let error = sheet.with(|spec| spec.schema = Some(path)).refusal().await;
     assert!(error.diagnostics().iter().any(|diagnostic| diagnostic.text.contains("refused")), "{error:?}");
 }
+
+#[tokio::test]
+async fn the_sample_for_authors_follows_the_schemas() {
+    use chancery::assemble::sample_document;
+    use chancery::config::Dialect;
+
+    for (dialect, schema) in
+        [(Dialect::Full, "canonical.xsd"), (Dialect::Ocs2007r2, "canonical.xsd"), (Dialect::Lync2013, "lync2013.xsd")]
+    {
+        let transformer = Transformer::start(schema_spec(schema)).await.unwrap();
+        let sample = sample_document(dialect).unwrap();
+        if let Err(error) = transformer.validate(&sample).await {
+            panic!("{dialect:?}: {:?}", error.diagnostics());
+        }
+    }
+}

@@ -25,7 +25,7 @@ opaque! {
     Schema
 }
 
-/// Hands the bytes of a file to the call with [`chy_call_put`]; 0 when it did.
+/// Hands the bytes of a file to the call with [`chy_call_put`] and gives 0, or says why not with [`chy_call_refuse`].
 pub(super) type Load = unsafe extern "C" fn(user: *mut c_void, call: *mut Call, uri: *const c_char) -> c_int;
 
 unsafe extern "C" {
@@ -36,12 +36,15 @@ unsafe extern "C" {
     pub(super) fn chy_call_new(user: *mut c_void) -> *mut Call;
     pub(super) fn chy_call_free(call: *mut Call);
     pub(super) fn chy_call_put(call: *mut Call, bytes: *const u8, len: usize) -> c_int;
+    pub(super) fn chy_call_refuse(call: *mut Call, why: *const c_char);
     pub(super) fn chy_call_log(call: *const Call, len: *mut usize, dropped: *mut u64) -> *const u8;
 
     pub(super) fn chy_sheet_compile(call: *mut Call, bytes: *const u8, len: usize, uri: *const c_char) -> *mut Sheet;
     pub(super) fn chy_sheet_free(sheet: *mut Sheet);
     pub(super) fn chy_sheet_method(sheet: *mut Sheet) -> *const c_char;
     pub(super) fn chy_sheet_media_type(sheet: *mut Sheet) -> *const c_char;
+    pub(super) fn chy_sheet_encoding(sheet: *mut Sheet) -> *const c_char;
+    pub(super) fn chy_sheet_indent(sheet: *mut Sheet) -> c_int;
     pub(super) fn chy_sheet_transform(
         call: *mut Call,
         sheet: *mut Sheet,
@@ -50,6 +53,7 @@ unsafe extern "C" {
         parameters: *mut *const c_char,
         depth_max: c_int,
         operations_max: u64,
+        profile: c_int,
         out: *mut *mut u8,
         out_len: *mut usize,
     ) -> c_int;

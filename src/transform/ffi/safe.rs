@@ -22,6 +22,7 @@ static INIT: Once = Once::new();
 pub(in crate::transform) struct Sheet {
     raw: NonNull<raw::Sheet>,
     modules: Modules,
+    declared: Vec<String>,
 }
 
 /// A compiled schema.
@@ -92,7 +93,8 @@ pub(in crate::transform) fn cpu_seconds() -> u64 {
 }
 
 impl Sheet {
-    /// Compiles the main file of `modules`; `xsl:import` and `xsl:include` may reach the others.
+    /// Compiles the main file of `modules`; `xsl:import` and `xsl:include` may reach the others, and so may
+    /// `document()` where it names a file in so many words.
     ///
     /// # Errors
     /// What is wrong with the stylesheet, with file and line.
@@ -102,9 +104,28 @@ impl Sheet {
         // SAFETY: `bytes` and `uri` outlive the call; the shim copies what it keeps.
         let made = unsafe { raw::chy_sheet_compile(call.raw(), bytes.as_ptr(), bytes.len(), uri.as_ptr()) };
         let raw = call.check(made)?;
+        let declared = call.log().declared;
         drop(call);
+        modules.fetch_named_documents();
         modules.seal();
-        Ok(Self { raw, modules })
+        Ok(Self { raw, modules, declared })
+    }
+
+    /// The names of the parameters at the top level, `{uri}name` where they are in a namespace.
+    pub(in crate::transform) fn declared(&self) -> &[String] {
+        &self.declared
+    }
+
+    /// The `encoding` of `xsl:output`, if the stylesheet names one.
+    pub(in crate::transform) fn encoding(&self) -> Option<String> {
+        // SAFETY: as in `method`.
+        locked(|| unsafe { copy_text(raw::chy_sheet_encoding(self.raw.as_ptr())) })
+    }
+
+    /// Whether `xsl:output` asks for indentation.
+    pub(in crate::transform) fn indents(&self) -> bool {
+        // SAFETY: the sheet is alive.
+        locked(|| unsafe { raw::chy_sheet_indent(self.raw.as_ptr()) }) == 1
     }
 
     /// The `method` of `xsl:output`, if the stylesheet names one.
@@ -124,7 +145,8 @@ impl Sheet {
         &self.modules
     }
 
-    /// Runs the stylesheet over one document. Parameters are texts, never XPath.
+    /// Runs the stylesheet over one document. Parameters are texts, never XPath. With `profile` the log says what each
+    /// template cost.
     ///
     /// # Errors
     /// [`Fault::Input`] or [`Fault::Run`], with what was captured.
@@ -133,6 +155,7 @@ impl Sheet {
         input: &[u8],
         parameters: &Parameters,
         limits: RunLimits,
+        profile: bool,
     ) -> Result<Output, Fault> {
         let mut pointers = parameters.pointers();
         let (mut out, mut out_len) = (ptr::null_mut(), 0);
@@ -148,6 +171,7 @@ impl Sheet {
                 pointers.as_mut_ptr(),
                 c_int::try_from(limits.depth_max).unwrap_or(c_int::MAX),
                 limits.operations_max,
+                c_int::from(profile),
                 &raw mut out,
                 &raw mut out_len,
             )
@@ -299,7 +323,15 @@ unsafe extern "C" fn load(user: *mut c_void, call: *mut raw::Call, uri: *const c
     let loaded = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `user` is the `Modules` that `Call::begin` borrowed exclusively, `uri` a C string.
         let (modules, uri) = unsafe { (&mut *user.cast::<Modules>(), CStr::from_ptr(uri)) };
-        let bytes = modules.fetch(uri.to_str().ok()?)?;
+        let bytes = match modules.fetch(&uri.to_string_lossy()) {
+            Ok(bytes) => bytes,
+            Err(refused) => {
+                let why = CString::new(refused.to_string()).unwrap_or_default();
+                // SAFETY: the shim copies the text.
+                unsafe { raw::chy_call_refuse(call, why.as_ptr()) };
+                return None;
+            }
+        };
         // SAFETY: the shim copies the bytes.
         let kept = unsafe { raw::chy_call_put(call, bytes.as_ptr(), bytes.len()) };
         (kept == 0).then_some(())

@@ -26,9 +26,9 @@ fn compile_transform_and_drop_many_times() {
         let body = "<xsl:output method=\"text\"/><xsl:template match=\"/\"><xsl:number value=\"7\"/><xsl:value-of select=\"concat(a, $p)\"/></xsl:template>";
         let mut compiled = Sheet::compile(sheet(body)).unwrap();
         assert_eq!(compiled.method().as_deref(), Some("text"));
-        let output = compiled.transform(format!("<a>{round}</a>").as_bytes(), &parameters, LIMITS).unwrap();
+        let output = compiled.transform(format!("<a>{round}</a>").as_bytes(), &parameters, LIMITS, false).unwrap();
         assert_eq!(output.bytes, format!("7{round}it's \"quoted\"").as_bytes());
-        assert!(matches!(compiled.transform(b"<a>", &parameters, LIMITS), Err(Fault::Input(_))));
+        assert!(matches!(compiled.transform(b"<a>", &parameters, LIMITS, false), Err(Fault::Input(_))));
     }
 }
 
@@ -48,7 +48,10 @@ fn every_way_to_fail_cleans_up() {
     ] {
         let body = format!("<xsl:template name=\"t\" match=\"/\">{failing}</xsl:template>");
         let mut compiled = Sheet::compile(sheet(&body)).unwrap();
-        assert!(matches!(compiled.transform(b"<a/>", &Parameters::default(), LIMITS), Err(Fault::Run(_))), "{failing}");
+        assert!(
+            matches!(compiled.transform(b"<a/>", &Parameters::default(), LIMITS, false), Err(Fault::Run(_))),
+            "{failing}"
+        );
     }
 }
 
@@ -70,7 +73,7 @@ fn threads_take_turns() {
                 let body = "<xsl:template match=\"/\"><xsl:number value=\"3\" format=\"i\"/></xsl:template>";
                 let mut compiled = Sheet::compile(sheet(body)).unwrap();
                 for _ in 0..20 {
-                    let output = compiled.transform(b"<a/>", &Parameters::default(), LIMITS).unwrap();
+                    let output = compiled.transform(b"<a/>", &Parameters::default(), LIMITS, false).unwrap();
                     assert!(output.bytes.ends_with(b"iii\n"));
                 }
             });
