@@ -12,6 +12,7 @@ pub mod engine;
 pub mod errors;
 pub mod intake;
 pub mod model;
+pub mod package;
 pub mod pickup;
 pub mod simulate;
 pub mod staging;

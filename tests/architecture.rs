@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use chancery::support::step;
 
 /// Stages meet in staging rows and in the engine, never in each other.
-const STAGES: [&str; 5] = ["intake", "vault", "assemble", "transform", "pickup"];
+const STAGES: [&str; 6] = ["intake", "vault", "assemble", "transform", "package", "pickup"];
 /// What ties the stages together; nothing below may know it.
 const TOP: [&str; 2] = ["engine", "cli"];
 
@@ -25,11 +25,24 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("intake", &["model", "support", "config", "staging"]),
     ("assemble", &["model", "support", "config", "staging"]),
     ("transform", &["model", "support", "config"]),
+    ("package", &["model", "support"]),
     ("pickup", &["model", "support", "config", "staging"]),
     ("simulate", &["model", "support"]),
     (
         "engine",
-        &["model", "support", "config", "telemetry", "staging", "vault", "intake", "assemble", "transform", "pickup"],
+        &[
+            "model",
+            "support",
+            "config",
+            "telemetry",
+            "staging",
+            "vault",
+            "intake",
+            "assemble",
+            "transform",
+            "package",
+            "pickup",
+        ],
     ),
     (
         "cli",
@@ -44,6 +57,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "intake",
             "assemble",
             "transform",
+            "package",
             "pickup",
             "simulate",
             "engine",
@@ -57,8 +71,11 @@ const FENCED_CRATES: &[(&str, &[&str])] = &[
     ("lapin", &["intake"]),
     ("async_rs", &["intake"]),
     ("notify", &["intake", "cli"]),
-    ("quick_xml", &["assemble", "transform"]),
+    ("quick_xml", &["assemble", "package", "transform"]),
     ("roxmltree", &["transform"]),
+    ("mail_builder", &["package"]),
+    ("encodify", &["package"]),
+    ("zip", &["package"]),
     ("landlock", &["transform"]),
     ("zstd", &["pickup", "vault"]),
     ("clap", &["cli"]),
