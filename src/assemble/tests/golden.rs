@@ -9,7 +9,12 @@ use crate::config::Dialect;
 
 /// Compares with the golden file; with `UPDATE_GOLDEN` set, writes it instead.
 fn assert_golden(name: &str, found: &[u8]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/canonical").join(name);
+    assert_same(&format!("tests/golden/canonical/{name}"), found);
+}
+
+/// Compares with any file of the project, or writes it.
+fn assert_same(name: &str, found: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, found).unwrap();
     }
@@ -29,6 +34,14 @@ fn every_kind_in_every_dialect() {
         assert_golden(name, &found);
         xmllint(&["--noout"], &found);
     }
+}
+
+/// The sample of the shipped transforms is what the product writes.
+#[test]
+fn the_sample_of_the_transforms() {
+    let found = document(Dialect::Full, &assemble_common());
+    assert_same("transforms/sample.xml", &found);
+    xmllint(&["--noout"], &found);
 }
 
 #[test]
