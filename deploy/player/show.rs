@@ -71,7 +71,8 @@ fn excerpt(archive: &Path) -> Outcome<()> {
         return Ok(());
     };
     println!("\nFrom {}:", largest.path.display());
-    let text = fs::read_to_string(archive.join(&largest.path))?;
+    // A record is one line of the file; here its elements stand below each other.
+    let text = fs::read_to_string(archive.join(&largest.path))?.replace("><", ">\n  <");
     let lines: Vec<_> = text.lines().collect();
     let said = lines.iter().position(|line| line.trim_start().starts_with("<Message>")).unwrap_or(0);
     let head = said.min(11);

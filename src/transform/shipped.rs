@@ -2,22 +2,76 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A transform that comes with Chancery.
+/// A transform that comes with Chancery. `docs/transforms.md` compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shipped {
+    /// The canonical XML as it is.
+    Xml,
     /// FaceTime / Actiance Vantage `FileDump`.
     FileDump,
+    /// Mails as Global Relay takes them.
+    GlobalRelay,
+    /// Mails (RFC 5322), or Exchange journal reports.
+    Eml,
+    /// Comma-separated values (RFC 4180).
+    Csv,
+    /// Relativity Short Message Format 2.0.
+    Rsmf,
+    /// A transcript for people.
+    Html,
+    /// JSON Lines, lossless.
+    Jsonl,
+    /// The published layout, a preset of ours.
+    Akonix,
+    /// Plain mails, a preset of ours.
+    Assentor,
+}
+
+/// What a transform's output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// The file that the archive gets.
+    Document,
+    /// A packaging document, of which the packager makes the files.
+    Package,
+}
+
+/// The file of a transform, at the address under which its stylesheet imports it.
+macro_rules! carried {
+    ($($path:literal),+) => {
+        &[$(($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)))),+]
+    };
 }
 
 impl Shipped {
     /// Every shipped transform.
-    pub const ALL: [Self; 1] = [Self::FileDump];
+    pub const ALL: [Self; 10] = [
+        Self::Xml,
+        Self::FileDump,
+        Self::GlobalRelay,
+        Self::Eml,
+        Self::Csv,
+        Self::Rsmf,
+        Self::Html,
+        Self::Jsonl,
+        Self::Akonix,
+        Self::Assentor,
+    ];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Xml => "xml",
             Self::FileDump => "filedump",
+            Self::GlobalRelay => "globalrelay",
+            Self::Eml => "eml",
+            Self::Csv => "csv",
+            Self::Rsmf => "rsmf",
+            Self::Html => "html",
+            Self::Jsonl => "jsonl",
+            Self::Akonix => "akonix",
+            Self::Assentor => "assentor",
         }
     }
 
@@ -26,23 +80,58 @@ impl Shipped {
         Self::ALL.into_iter().find(|shipped| shipped.name() == name)
     }
 
+    /// What it writes.
+    pub fn product(self) -> Product {
+        match self {
+            Self::GlobalRelay | Self::Eml | Self::Rsmf | Self::Assentor => Product::Package,
+            Self::Xml | Self::FileDump | Self::Csv | Self::Html | Self::Jsonl | Self::Akonix => Product::Document,
+        }
+    }
+
     /// Its files, the main one first.
     pub(super) fn files(self) -> &'static [(&'static str, &'static [u8])] {
         match self {
-            Self::FileDump => &[(
-                "transforms/filedump/filedump.xsl",
-                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/transforms/filedump/filedump.xsl")),
-            )],
+            Self::Xml => carried!("transforms/xml/xml.xsl"),
+            Self::FileDump => carried!("transforms/filedump/filedump.xsl"),
+            Self::GlobalRelay => carried!(
+                "transforms/globalrelay/globalrelay.xsl",
+                "transforms/globalrelay/mail.xsl",
+                "transforms/globalrelay/words.xsl"
+            ),
+            Self::Eml => {
+                carried!("transforms/eml/eml.xsl", "transforms/eml/mail.xsl", "transforms/eml/words.xsl")
+            }
+            Self::Csv => carried!("transforms/csv/csv.xsl"),
+            Self::Rsmf => {
+                carried!("transforms/rsmf/rsmf.xsl", "transforms/rsmf/mail.xsl", "transforms/rsmf/words.xsl")
+            }
+            Self::Html => {
+                carried!("transforms/html/html.xsl", "transforms/html/style.xsl", "transforms/html/words.xsl")
+            }
+            Self::Jsonl => carried!("transforms/jsonl/jsonl.xsl"),
+            Self::Akonix => carried!("transforms/akonix/akonix.xsl", "transforms/akonix/words.xsl"),
+            Self::Assentor => carried!(
+                "transforms/assentor/assentor.xsl",
+                "transforms/assentor/mail.xsl",
+                "transforms/assentor/words.xsl"
+            ),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Shipped;
+    use super::{Product, Shipped};
+    use crate::config::{PACKAGED_TRANSFORMS, SHIPPED_TRANSFORMS};
 
     #[test]
     fn the_configuration_knows_every_shipped_transform() {
-        assert_eq!(Shipped::ALL.map(Shipped::name), crate::config::SHIPPED_TRANSFORMS);
+        assert_eq!(Shipped::ALL.map(Shipped::name), SHIPPED_TRANSFORMS);
+        let packaged: Vec<&str> = Shipped::ALL
+            .into_iter()
+            .filter(|shipped| shipped.product() == Product::Package)
+            .map(Shipped::name)
+            .collect();
+        assert_eq!(packaged, PACKAGED_TRANSFORMS);
     }
 }

@@ -3,16 +3,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test should panic")]
 
 mod commands;
+mod day;
 mod documents;
 mod extensions;
 mod filedump;
+mod formats;
 mod hostile;
 mod join;
 mod limits;
 mod lint;
+mod mails;
 mod output;
 mod refusals;
 mod schemas;
+mod shipped;
+mod support;
 mod worker;
 
 use std::path::Path;

@@ -15,7 +15,7 @@ fn schema_spec(schema: &str) -> TransformSpec {
 #[tokio::test]
 async fn the_sample_follows_the_full_schema_and_broken_variants_do_not() {
     let transformer = Transformer::start(schema_spec("canonical.xsd")).await.unwrap();
-    let sample = String::from_utf8(read("transforms/filedump/sample.xml")).unwrap();
+    let sample = String::from_utf8(read("tests/data/every-type.xml")).unwrap();
     transformer.validate(sample.as_bytes()).await.unwrap();
     let old_spelling = sample.replace(" UserName=", " userName=");
     transformer.validate(old_spelling.as_bytes()).await.unwrap();
@@ -62,7 +62,7 @@ async fn the_old_layout_follows_its_schema_and_ours_does_not() {
 #[tokio::test]
 async fn errors_of_a_schema_do_not_quote_content() {
     let transformer = Transformer::start(schema_spec("canonical.xsd")).await.unwrap();
-    let sample = String::from_utf8(read("transforms/filedump/sample.xml")).unwrap();
+    let sample = String::from_utf8(read("tests/data/every-type.xml")).unwrap();
     let error = transformer.validate(sample.replace("id=\"4711\"", "id=\"the secret\"").as_bytes()).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
     assert!(error.to_string().contains("attribute 'id'"), "{error}");

@@ -14,16 +14,22 @@
                 extension-element-prefixes="exsl set date"
                 exclude-result-prefixes="c">
 
-  <xsl:output method="xml" encoding="UTF-8" indent="yes"/>
+  <!-- Line breaks are ours, one before each element that is a record: so the results of single conversations, put
+       together, are the bytes that all of them at once give. -->
+  <xsl:output method="xml" encoding="UTF-8" indent="no"/>
 
   <!-- ms: milliseconds since 1970; s: seconds. -->
   <xsl:param name="time_unit" select="'ms'"/>
   <!-- LoginName: name (falls back to uri), email (falls back to uri) or uri. -->
   <xsl:param name="login" select="'name'"/>
-  <!-- all: with MessageId, UserType and the Updated elements; core: the elements of the oldest producers only. -->
+  <!-- Which elements, in which order. all: what any producer has written; core: Microsoft's; mattermost and vendor
+       (the importer's example of 2006): exactly theirs. -->
   <xsl:param name="elements" select="'all'"/>
   <!-- What follows the room's name in @Perspective. -->
   <xsl:param name="perspective_suffix" select="'_group_channel'"/>
+
+  <!-- Whether a message has an id, a kind of user and a kind of update of its own. -->
+  <xsl:variable name="updates" select="$elements = 'all' or $elements = 'mattermost'"/>
 
   <xsl:key name="acts" match="Message" use="concat(generate-id(../..), '|', Sender/@uri)"/>
   <xsl:key name="listed" match="c:Participant" use="concat(generate-id(../..), '|', @uri)"/>
@@ -35,8 +41,8 @@
     <xsl:if test="$login != 'name' and $login != 'email' and $login != 'uri'">
       <xsl:message terminate="yes">parameter login: expected name, email or uri</xsl:message>
     </xsl:if>
-    <xsl:if test="$elements != 'all' and $elements != 'core'">
-      <xsl:message terminate="yes">parameter elements: expected all or core</xsl:message>
+    <xsl:if test="$elements != 'all' and $elements != 'core' and $elements != 'mattermost' and $elements != 'vendor'">
+      <xsl:message terminate="yes">parameter elements: expected all, core, mattermost or vendor</xsl:message>
     </xsl:if>
     <FileDump>
       <xsl:apply-templates select="Conversations/Conversation"/>
@@ -55,13 +61,22 @@
         <xsl:otherwise><xsl:value-of select="$room"/></xsl:otherwise>
       </xsl:choose>
     </xsl:variable>
-    <Conversation Perspective="{$name}{$perspective_suffix}">
-      <RoomID><xsl:value-of select="$room"/></RoomID>
+    <xsl:text>&#10;</xsl:text>
+    <Conversation>
+      <xsl:attribute name="Perspective">
+        <xsl:value-of select="$name"/>
+        <xsl:if test="$elements != 'mattermost'"><xsl:value-of select="$perspective_suffix"/></xsl:if>
+      </xsl:attribute>
+      <RoomID>
+        <xsl:if test="$elements = 'mattermost'"><xsl:value-of select="concat(Channel/@c:kind, ' - ', $name, ' - ')"/></xsl:if>
+        <xsl:value-of select="$room"/>
+      </RoomID>
       <StartTimeUTC><xsl:apply-templates select="StartTimeUTC/@since1970" mode="time"/></StartTimeUTC>
       <xsl:for-each select="exsl:node-set($presence)/in">
         <xsl:sort select="@at" data-type="number"/>
         <xsl:sort select="@email"/>
         <xsl:sort select="@uri"/>
+        <xsl:text>&#10;</xsl:text>
         <ParticipantEntered><xsl:call-template name="presence"><xsl:with-param name="room" select="$room"/></xsl:call-template></ParticipantEntered>
       </xsl:for-each>
       <xsl:apply-templates select="Messages/Message"/>
@@ -69,8 +84,10 @@
         <xsl:sort select="@at" data-type="number"/>
         <xsl:sort select="@email"/>
         <xsl:sort select="@uri"/>
+        <xsl:text>&#10;</xsl:text>
         <ParticipantLeft><xsl:call-template name="presence"><xsl:with-param name="room" select="$room"/></xsl:call-template></ParticipantLeft>
       </xsl:for-each>
+      <xsl:text>&#10;</xsl:text>
       <EndTimeUTC><xsl:apply-templates select="EndTimeUTC/@since1970" mode="time"/></EndTimeUTC>
     </Conversation>
   </xsl:template>
@@ -79,7 +96,7 @@
 
   <!--
     $presence holds one element <in> and one element <out> for each stay, both with at, login, email,
-    uri and internal. So the two lists always balance.
+    uri, internal and bot. So the two lists always balance.
   -->
   <xsl:template match="c:Participant">
     <xsl:variable name="conversation" select="../.."/>
@@ -103,6 +120,7 @@
       <xsl:with-param name="email" select="@email"/>
       <xsl:with-param name="uri" select="@uri"/>
       <xsl:with-param name="internal" select="$sender/@internal"/>
+      <xsl:with-param name="bot" select="$sender/@c:bot"/>
     </xsl:call-template>
   </xsl:template>
 
@@ -143,6 +161,7 @@
             <xsl:with-param name="email" select="$person/@email"/>
             <xsl:with-param name="uri" select="$person/@uri"/>
             <xsl:with-param name="internal" select="$person/@internal"/>
+            <xsl:with-param name="bot" select="$person/@c:bot"/>
           </xsl:call-template>
         </xsl:for-each>
       </xsl:if>
@@ -156,6 +175,7 @@
     <xsl:param name="email"/>
     <xsl:param name="uri"/>
     <xsl:param name="internal"/>
+    <xsl:param name="bot"/>
     <xsl:variable name="login_name">
       <xsl:call-template name="login">
         <xsl:with-param name="name" select="$name"/>
@@ -163,18 +183,21 @@
         <xsl:with-param name="uri" select="$uri"/>
       </xsl:call-template>
     </xsl:variable>
-    <in at="{$in}" login="{$login_name}" email="{$email}" uri="{$uri}" internal="{$internal}"/>
-    <out at="{$out}" login="{$login_name}" email="{$email}" uri="{$uri}" internal="{$internal}"/>
+    <in at="{$in}" login="{$login_name}" email="{$email}" uri="{$uri}" internal="{$internal}" bot="{$bot}"/>
+    <out at="{$out}" login="{$login_name}" email="{$email}" uri="{$uri}" internal="{$internal}" bot="{$bot}"/>
   </xsl:template>
 
   <!-- The children of ParticipantEntered and ParticipantLeft. -->
   <xsl:template name="presence">
     <xsl:param name="room"/>
     <LoginName><xsl:value-of select="@login"/></LoginName>
+    <xsl:if test="$elements = 'mattermost'"><xsl:call-template name="user-type"><xsl:with-param name="bot" select="@bot"/></xsl:call-template></xsl:if>
     <DateTimeUTC><xsl:apply-templates select="@at" mode="time"/></DateTimeUTC>
-    <xsl:if test="string(@internal)"><InternalFlag><xsl:value-of select="@internal"/></InternalFlag></xsl:if>
-    <ConversationID><xsl:value-of select="$room"/></ConversationID>
-    <CorporateEmailID><xsl:value-of select="@email"/></CorporateEmailID>
+    <xsl:if test="$elements != 'mattermost'">
+      <xsl:if test="string(@internal)"><InternalFlag><xsl:value-of select="@internal"/></InternalFlag></xsl:if>
+      <ConversationID><xsl:value-of select="$room"/></ConversationID>
+    </xsl:if>
+    <xsl:if test="$elements != 'vendor'"><CorporateEmailID><xsl:value-of select="@email"/></CorporateEmailID></xsl:if>
   </xsl:template>
 
   <!-- ============================== what happened ============================== -->
@@ -288,22 +311,24 @@
   </xsl:template>
 
   <xsl:template match="Message[@type = 'FILEUPLOAD' or @type = 'FILEDOWNLOAD']">
+    <xsl:variable name="status">
+      <xsl:choose>
+        <xsl:when test="@c:missing">Failed</xsl:when>
+        <xsl:when test="$elements = 'vendor'">completed</xsl:when>
+        <xsl:otherwise>Completed</xsl:otherwise>
+      </xsl:choose>
+    </xsl:variable>
+    <xsl:text>&#10;</xsl:text>
     <FileTransferStarted><xsl:call-template name="transfer"/></FileTransferStarted>
-    <FileTransferEnded>
-      <xsl:call-template name="transfer"/>
-      <Status>
-        <xsl:choose>
-          <xsl:when test="@c:missing">Failed</xsl:when>
-          <xsl:otherwise>Completed</xsl:otherwise>
-        </xsl:choose>
-      </Status>
-    </FileTransferEnded>
+    <xsl:text>&#10;</xsl:text>
+    <FileTransferEnded><xsl:call-template name="transfer"><xsl:with-param name="status" select="$status"/></xsl:call-template></FileTransferEnded>
   </xsl:template>
 
-  <!-- The name the user saw, and the name of the copy beside this document. -->
+  <!-- The name the user saw, and the name of the copy beside this document; the vendor's example has the time last. -->
   <xsl:template name="transfer">
+    <xsl:param name="status"/>
     <LoginName><xsl:apply-templates select="Sender" mode="login"/></LoginName>
-    <DateTimeUTC><xsl:apply-templates select="DateTimeUTC/@since1970" mode="time"/></DateTimeUTC>
+    <xsl:if test="$elements != 'vendor'"><DateTimeUTC><xsl:apply-templates select="DateTimeUTC/@since1970" mode="time"/></DateTimeUTC></xsl:if>
     <UserFileName>
       <xsl:choose>
         <xsl:when test="string(@c:fileName)"><xsl:value-of select="@c:fileName"/></xsl:when>
@@ -311,6 +336,8 @@
       </xsl:choose>
     </UserFileName>
     <FileName><xsl:value-of select="@content"/></FileName>
+    <xsl:if test="$status"><Status><xsl:value-of select="$status"/></Status></xsl:if>
+    <xsl:if test="$elements = 'vendor'"><DateTimeUTC><xsl:apply-templates select="DateTimeUTC/@since1970" mode="time"/></DateTimeUTC></xsl:if>
   </xsl:template>
 
   <!-- One Message; $words stand before the content when the element that tells the same is left out. -->
@@ -326,27 +353,27 @@
     <xsl:param name="points_to"/>
     <xsl:param name="words"/>
     <xsl:param name="content"/>
+    <xsl:variable name="text">
+      <xsl:if test="not($updates)"><xsl:value-of select="$words"/></xsl:if>
+      <xsl:value-of select="$content"/>
+    </xsl:variable>
+    <xsl:text>&#10;</xsl:text>
     <Message>
-      <xsl:if test="$elements = 'all' and string($id)"><MessageId><xsl:value-of select="$id"/></MessageId></xsl:if>
+      <xsl:if test="$updates and string($id)"><MessageId><xsl:value-of select="$id"/></MessageId></xsl:if>
       <LoginName><xsl:apply-templates select="Sender" mode="login"/></LoginName>
-      <xsl:if test="$elements = 'all'">
-        <UserType>
-          <xsl:choose>
-            <xsl:when test="Sender/@c:bot = 'true'">bot</xsl:when>
-            <xsl:otherwise>user</xsl:otherwise>
-          </xsl:choose>
-        </UserType>
-      </xsl:if>
+      <xsl:if test="$updates"><xsl:call-template name="user-type"><xsl:with-param name="bot" select="Sender/@c:bot"/></xsl:call-template></xsl:if>
+      <!-- The vendor's example has the time after the words. -->
+      <xsl:if test="$elements = 'vendor'"><Content><xsl:value-of select="$text"/></Content></xsl:if>
       <DateTimeUTC><xsl:apply-templates select="DateTimeUTC/@since1970" mode="time"/></DateTimeUTC>
-      <xsl:if test="$elements = 'all' and $update">
+      <xsl:if test="$updates and $update">
         <UpdatedType><xsl:value-of select="$update"/></UpdatedType>
         <UpdatedDateTimeUTC><xsl:apply-templates select="DateTimeUTC/@since1970" mode="time"/></UpdatedDateTimeUTC>
         <xsl:if test="string($points_to)"><EditedNewMsgId><xsl:value-of select="$points_to"/></EditedNewMsgId></xsl:if>
       </xsl:if>
-      <Content>
-        <xsl:if test="$elements = 'core'"><xsl:value-of select="$words"/></xsl:if>
-        <xsl:value-of select="$content"/>
-      </Content>
+      <xsl:choose>
+        <xsl:when test="$elements = 'vendor'"><ConversationID><xsl:value-of select="../../Channel/@uri"/></ConversationID></xsl:when>
+        <xsl:otherwise><Content><xsl:value-of select="$text"/></Content></xsl:otherwise>
+      </xsl:choose>
     </Message>
   </xsl:template>
 
@@ -358,6 +385,16 @@
       <xsl:with-param name="email" select="@email"/>
       <xsl:with-param name="uri" select="@uri"/>
     </xsl:call-template>
+  </xsl:template>
+
+  <xsl:template name="user-type">
+    <xsl:param name="bot"/>
+    <UserType>
+      <xsl:choose>
+        <xsl:when test="$bot = 'true'">bot</xsl:when>
+        <xsl:otherwise>user</xsl:otherwise>
+      </xsl:choose>
+    </UserType>
   </xsl:template>
 
   <xsl:template name="login">

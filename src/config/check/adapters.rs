@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::super::SHIPPED_TRANSFORMS;
 use super::super::sections::{Adapter, CollectedWhen};
 use super::super::shape::did_you_mean;
-use super::super::{ByteSize, Span};
+use super::super::{ByteSize, PACKAGED_TRANSFORMS, SHIPPED_TRANSFORMS, Span};
 use super::Rules;
 
 /// The longest name; longer ones leave too little of a file name's 255 bytes.
@@ -90,10 +89,13 @@ fn interval(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
 fn transform(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
     let Some(transform) = adapter.transform.as_deref() else { return };
     let path = ["adapter", step, "transform"];
+    if PACKAGED_TRANSFORMS.contains(&transform) {
+        return not_packaged_yet(rules, &path, transform);
+    }
     if SHIPPED_TRANSFORMS.contains(&transform) {
         return;
     }
-    let expected = format!("an .xsl or .xslt file, or a shipped transform ({})", SHIPPED_TRANSFORMS.join(", "));
+    let expected = format!("an .xsl or .xslt file, or a shipped transform ({})", finished().join(", "));
     let file = Path::new(transform);
     let is_stylesheet =
         file.extension().is_some_and(|end| end.eq_ignore_ascii_case("xsl") || end.eq_ignore_ascii_case("xslt"));
@@ -101,7 +103,7 @@ fn transform(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
         rules.report(&path, "is empty", expected, "remove the key to write the canonical XML");
     } else if !is_stylesheet {
         let word = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let cure = match did_you_mean(word, SHIPPED_TRANSFORMS.into_iter()) {
+        let cure = match did_you_mean(word, finished().into_iter()) {
             Some(close) => format!("did you mean {close:?}?"),
             None => "name a file that ends in .xsl or .xslt".to_owned(),
         };
@@ -109,6 +111,21 @@ fn transform(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
     } else {
         rules.readable_file(&path, file, &expected);
     }
+}
+
+/// The engine publishes what a stylesheet writes. A packaging document is no file for an archive, so until the engine
+/// hands it to the packager, nobody may take one for finished.
+fn not_packaged_yet(rules: &mut Rules<'_>, path: &[&str], transform: &str) {
+    rules.report(
+        path,
+        format!("is {transform:?}, whose mails or archives this version does not package yet"),
+        format!("a transform whose output is the finished file ({})", finished().join(", ")),
+        "choose one of these, or a stylesheet of your own",
+    );
+}
+
+fn finished() -> Vec<&'static str> {
+    SHIPPED_TRANSFORMS.into_iter().filter(|name| !PACKAGED_TRANSFORMS.contains(name)).collect()
 }
 
 fn parameters(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {

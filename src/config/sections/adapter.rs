@@ -23,7 +23,8 @@ pub struct Adapter {
 
     /// # Transform
     ///
-    /// The XSLT file, or the name of a shipped transform (`filedump`). Default: none, which writes the canonical XML.
+    /// The XSLT file, or the name of a shipped transform: `xml`, `filedump`, `csv`, `html`, `jsonl`, `akonix`.
+    /// `docs/transforms.md` compares them. Default: none, which writes the canonical XML.
     #[schemars(extend("format" = "transform", "examples" = ["filedump"]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transform: Option<String>,
