@@ -1,4 +1,5 @@
-//! A canonical document that shows every type of message and every attribute, for people who write stylesheets.
+//! The sample: a canonical document that shows every type of message, every attribute, and every trouble that texts, names
+//! and files make. It is for people who write stylesheets, and what the shipped transforms are held to.
 //!
 //! It is assembled from built-in events by the same code as any batch, so it cannot say anything else than the
 //! product does.
@@ -7,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::captures::CapturedFile;
 use super::conversation::{AssembleError, Assembler, BatchContext, RenderedConversation};
 use super::document::CanonicalWriter;
@@ -14,13 +17,13 @@ use crate::config::{Dialect, Span};
 use crate::model::{Event, Text, Ticks};
 use crate::staging::{Seq, StagedEvent};
 
-/// The first line happened in the interval before.
-const EVENTS: &str = include_str!("sample.ndjson");
-/// 2026-11-02T09:00:00Z, in ticks.
-const START: i64 = 639_292_068_000_000_000;
+const EVENTS: &str = include_str!("../../transforms/sample.ndjson");
+/// 2026-11-22T10:00:00Z, in ticks.
+const START: i64 = 639_309_384_000_000_000;
 /// A quarter of an hour, in ticks.
 const INTERVAL: i64 = 15 * 60 * 10_000_000;
-const BATCH: i64 = 42;
+/// A minute, in ticks.
+const MINUTE: i64 = 60 * 10_000_000;
 /// The first number staging gives where the source has none.
 const FIRST_NUMBER: i32 = 1001;
 
@@ -29,11 +32,7 @@ const FIRST_NUMBER: i32 = 1001;
 /// # Errors
 /// None, as long as the built-in events are events.
 pub fn sample_document(dialect: Dialect) -> Result<Vec<u8>, AssembleError> {
-    let events = staged()?;
-    let Some((first, rest)) = events.split_first() else { return Ok(Vec::new()) };
-    let before = assemble(batch(dialect, BATCH - 1, start().plus_ticks(-INTERVAL)), std::slice::from_ref(first), None)?;
-    let presence = before.into_iter().find_map(|conversation| conversation.presence_after);
-    let conversations = assemble(batch(dialect, BATCH, start()), rest, presence)?;
+    let conversations = assemble(batch(dialect), &staged()?)?;
     // Writing into memory cannot fail.
     Ok(write(dialect, &conversations).unwrap_or_default())
 }
@@ -50,13 +49,13 @@ fn write(dialect: Dialect, conversations: &[RenderedConversation]) -> io::Result
     writer.finish()
 }
 
-fn batch(dialect: Dialect, batch: i64, start: Ticks) -> BatchContext {
+fn batch(dialect: Dialect) -> BatchContext {
     BatchContext {
-        batch,
-        adapter: "sample".into(),
-        interval_start: start,
-        interval_end: start.plus_ticks(INTERVAL),
-        late_before: Some(start),
+        batch: 7,
+        adapter: "archive".into(),
+        interval_start: start(),
+        interval_end: start().plus_ticks(INTERVAL),
+        late_before: Some(start()),
         dialect,
         user_details: true,
         room_details: true,
@@ -64,21 +63,15 @@ fn batch(dialect: Dialect, batch: i64, start: Ticks) -> BatchContext {
     }
 }
 
-/// One pass; `presence` is that of the first room.
-fn assemble(
-    context: BatchContext,
-    events: &[StagedEvent],
-    presence: Option<Vec<u8>>,
-) -> Result<Vec<RenderedConversation>, AssembleError> {
+fn assemble(context: BatchContext, events: &[StagedEvent]) -> Result<Vec<RenderedConversation>, AssembleError> {
     let captures = captures(events);
     let mut events: Vec<&StagedEvent> = events.iter().collect();
     events.sort_by_key(|event| (event.room, event.time, event.sequence.is_none(), event.sequence, event.seq));
     let mut assembler = Assembler::new(context);
     let mut rendered = Vec::new();
-    let mut presence = presence;
     for event in events {
         if assembler.begins_room(event) {
-            rendered.extend(assembler.begin_room(event, presence.take())?);
+            rendered.extend(assembler.begin_room(event, None)?);
         }
         assembler.push(event, &captures)?;
     }
@@ -100,7 +93,8 @@ fn staged() -> Result<Vec<StagedEvent>, AssembleError> {
             event.data.sender.as_ref().filter(|sender| sender.id.as_ref().and_then(|id| id.as_int()).is_none());
         let message = event.data.message.as_ref().and_then(|message| message.id.as_ref());
         let message = message.filter(|id| id.as_int().is_none());
-        let received = start().plus_ticks(INTERVAL - 600_000_000 + seq);
+        // The last minute of the interval, one tick after the other.
+        let received = start().plus_ticks(INTERVAL - MINUTE + seq - 1);
         events.push(StagedEvent {
             seq,
             source: text(&event.source).into(),
@@ -114,7 +108,7 @@ fn staged() -> Result<Vec<StagedEvent>, AssembleError> {
             time_is_receipt: event.time.is_none(),
             sequence: event.sequence,
             received,
-            conflict: event.id.as_str() == Some("sample-conflict"),
+            conflict: event.id.as_str() == Some("e-28"),
             raw: line.as_bytes().to_vec(),
         });
     }
@@ -126,18 +120,21 @@ fn number<K: std::hash::Hash + Eq>(known: &mut HashMap<K, i32>, key: K) -> i32 {
     *known.entry(key).or_insert(next)
 }
 
-/// What became of the files: one is another than was claimed, one is lost, one is there.
+/// What became of the files: some are others than was claimed, one is lost, the rest are there.
 fn captures(events: &[StagedEvent]) -> BTreeMap<Seq, CapturedFile> {
-    let stored = |mismatch| CapturedFile::Stored {
-        name: "sample-20261102T091500Z-000042-9f86d081884c7d65.xlsx".into(),
-        sha256: [0x9f; 32],
-        size: 12,
-        mismatch,
-    };
+    macro_rules! stored {
+        ($name:literal, $mismatch:literal) => {{
+            let bytes = include_bytes!(concat!("../../transforms/attachments/", $name));
+            let sha256 = Sha256::digest(bytes).into();
+            Some(CapturedFile::Stored { name: $name.into(), sha256, size: bytes.len() as u64, mismatch: $mismatch })
+        }};
+    }
     let outcome = |event: &StagedEvent| match event.id.as_str() {
-        "sample-upload" => Some(stored(true)),
-        "sample-download" => Some(stored(false)),
-        "sample-lost" => Some(CapturedFile::Missing { reason: "there is no such file in the repository".into() }),
+        "e-13" => stored!("archive-20261122T101500Z-000000007-c1f7fa8083bf2a701efa146df87858ea.xlsx", true),
+        "e-14" => Some(CapturedFile::Missing { reason: "no such file: in/<f-2>".into() }),
+        "e-15" => stored!("archive-20261122T101500Z-000000007-c1f7fa8083bf2a701efa146df87858ea.xlsx", false),
+        "e-16" => stored!("archive-20261122T101500Z-000000007-b29c79f87f6064c602be290c6393ddba.eml", false),
+        "e-37" => stored!("archive-20261122T101500Z-000000007-b03bafd71f5539f49bdf53df264c59d8.png", true),
         _ => None,
     };
     events.iter().filter_map(|event| Some((event.seq, outcome(event)?))).collect()
@@ -158,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_interval_is_the_one_of_the_events() {
-        assert_eq!(start().iso(), "2026-11-02T09:00:00Z");
+        assert_eq!(start().iso(), "2026-11-22T10:00:00Z");
         assert!(text(Dialect::Full).ends_with(DOCUMENT_CLOSE));
     }
 

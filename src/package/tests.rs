@@ -118,6 +118,75 @@ fn attachments_are_named_in_what_is_handed_over() {
     assert!(memory.files[1].1.attachments.is_empty());
 }
 
+/// The header digest makes boundaries, so whoever knows a mail's headers knows them, and may write them into a text.
+#[test]
+fn a_text_that_holds_the_boundary_ends_no_part() {
+    let with =
+        |text: &str| mail(&format!("<multipart subtype=\"mixed\"><text>{text}</text><text>end</text></multipart>"));
+    let file = package(&with("")).unwrap().remove(0);
+    let boundary = file.split("boundary=\"").nth(1).unwrap().split('"').next().unwrap();
+    let forged = package(&with(&format!("\n--{boundary}\n--{boundary}--\n"))).unwrap().remove(0);
+    assert!(forged.contains(&format!("boundary=\"{boundary}\"")), "the boundary is that of the headers");
+    let delimiters = |file: &str| file.lines().filter(|line| line.starts_with(&format!("--{boundary}"))).count();
+    assert_eq!((delimiters(&file), delimiters(&forged)), (3, 3));
+}
+
+#[test]
+fn an_id_is_that_of_its_key_alone() {
+    let of = |key: &str, rest: &str| {
+        let file =
+            package(&mail(&format!("<ids name=\"Message-ID\"><id key=\"{key}\"/></ids>{rest}"))).unwrap().remove(0);
+        file.split("Message-ID: ").nth(1).unwrap().split("\r\n").next().unwrap().to_owned()
+    };
+    let id = of("room|2026-11-22", "<text>a</text>");
+    assert_eq!(id, of("room|2026-11-22", "<header name=\"Subject\">other</header><text>b</text>"));
+    assert_ne!(id, of("room|2026-11-23", "<text>a</text>"));
+    let digits = id.strip_prefix('<').and_then(|id| id.strip_suffix("@chat.invalid>")).unwrap();
+    assert!(digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+}
+
+/// Names and subjects as a source may send them: what comes out is ASCII, and no line is longer than mail allows.
+#[test]
+fn headers_are_ascii_and_folded() {
+    let words = ["Größe ", "Ξεσκεπάζω ", "עטלף ", "نص ", "視野無限廣", "👩‍👩‍👧‍👦", "plain ", "x"];
+    for text in words.into_iter().flat_map(|word| [1, 7, 40, 300].map(|times| word.repeat(times))) {
+        let file = package(&mail(&format!(
+            "<header name=\"Subject\">{text}</header><addresses name=\"To\"><address name=\"{text}\" mail=\"b@b.example\"/><address name=\"{text}\" mail=\"c@b.example\"/></addresses>\
+             <multipart subtype=\"mixed\"><attachment source=\"a\" name=\"{text}.pdf\"/></multipart>"
+        )))
+        .unwrap()
+        .remove(0);
+        assert!(file.is_ascii(), "{text}");
+        let longest = file.split("\r\n").map(str::len).max().unwrap();
+        // Without a blank there is no place to fold; a name of a file is one word to a reader.
+        let foldable = text.contains(' ') || !text.is_ascii();
+        assert!(longest <= 998, "{longest} for {text}");
+        let subject = file.split("Subject: ").nth(1).unwrap().split("\r\nTo: ").next().unwrap();
+        assert!(!foldable || subject.split("\r\n").all(|line| line.len() <= 76), "{subject}");
+    }
+}
+
+#[test]
+fn the_same_document_gives_the_same_bytes() {
+    let entries = "<entry name=\"ü.txt\">text</entry><entry name=\"b\" source=\"b\"/>";
+    let zip = |at: &str| format!("<file extension=\"zip\"><zip{at}>{entries}</zip></file>");
+    let bytes = |inside: &str| {
+        let mut memory = Memory::default();
+        let document = format!("<package xmlns=\"urn:chancery:package:1\">{inside}</package>");
+        write(document.as_bytes(), &open, &mut memory).unwrap();
+        memory.files.remove(0).0
+    };
+    let timeless = bytes(&zip(""));
+    // Longer than the two seconds that an entry's time is told to.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    assert_eq!(timeless, bytes(&zip("")));
+    assert_ne!(timeless, bytes(&zip(" at=\"2026-11-22T10:00:00Z\"")));
+    let inside = mail(&format!(
+        "<multipart subtype=\"mixed\"><text>t</text><zip name=\"z.zip\">{entries}</zip><attachment source=\"c\"/></multipart>"
+    ));
+    assert_eq!(bytes(&inside), bytes(&inside));
+}
+
 /// Each broken document, the line of its error, and what the error says.
 #[test]
 fn errors_name_the_line_and_the_cure() {

@@ -103,7 +103,7 @@ async fn python_reads_every_header_and_part() {
             rates["parts"].as_array().unwrap().iter().filter(|part| part["disposition"] == "attachment").collect();
         assert_eq!(attached.len(), 2, "each copy once, and the missing one not at all");
         let sheet = "archive-20261122T101500Z-000000007-c1f7fa8083bf2a701efa146df87858ea.xlsx";
-        let digest = hex::encode(Sha256::digest(super::read(&format!("tests/data/attachments/{sheet}"))));
+        let digest = hex::encode(Sha256::digest(super::read(&format!("transforms/attachments/{sheet}"))));
         assert_eq!(attached[0]["file"], "Q3 'draft' – Übersicht.xlsx");
         assert_eq!(attached[0]["sha256"], digest.as_str());
         assert_eq!(

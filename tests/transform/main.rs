@@ -2,6 +2,7 @@
 //! happens to those that try.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test should panic")]
 
+mod browser;
 mod commands;
 mod day;
 mod documents;

@@ -33,7 +33,7 @@ pub(crate) async fn transform(shipped: Shipped, parameters: &[(&str, &str)], doc
 
 /// The bytes that the sample's attachments have.
 fn attachment(name: &str) -> io::Result<Attachment> {
-    let bytes = std::fs::read(Path::new(ROOT).join("tests/data/attachments").join(name))?;
+    let bytes = std::fs::read(Path::new(ROOT).join("transforms/attachments").join(name))?;
     Ok(Attachment { size: bytes.len() as u64, bytes: Box::new(io::Cursor::new(bytes)) })
 }
 

@@ -1,10 +1,7 @@
 //! Staged events for tests, numbered as staging would number them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::Arc;
-
-use sha2::{Digest as _, Sha256};
 
 use super::super::*;
 use crate::config::{Dialect, Span};
@@ -13,9 +10,6 @@ use crate::staging::{RoomNo, Seq, SeqRange, StagedEvent};
 
 /// One event of every kind, and some odd ones.
 pub(super) const EVERY_KIND: &str = include_str!("../../../tests/data/canonical.ndjson");
-
-/// The sample of the shipped transforms: every kind of event, and every trouble that text, names and files make.
-pub(super) const COMMON_SAMPLE: &str = include_str!("../../../tests/data/sample.ndjson");
 
 pub(super) fn at(text: &str) -> Ticks {
     Ticks::parse(text).unwrap()
@@ -100,24 +94,6 @@ pub(super) fn captures() -> BTreeMap<Seq, CapturedFile> {
     ])
 }
 
-/// What became of the files of [`COMMON_SAMPLE`]; the captured bytes lie in `tests/data/attachments`.
-pub(super) fn common_captures() -> BTreeMap<Seq, CapturedFile> {
-    let stored = |name: &str, mismatch| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/attachments").join(name);
-        let bytes = std::fs::read(path).unwrap();
-        let size = bytes.len() as u64;
-        CapturedFile::Stored { name: name.into(), sha256: Sha256::digest(&bytes).into(), size, mismatch }
-    };
-    let sheet = "archive-20261122T101500Z-000000007-c1f7fa8083bf2a701efa146df87858ea.xlsx";
-    BTreeMap::from([
-        (13, stored(sheet, true)),
-        (14, CapturedFile::Missing { reason: "no such file: in/<f-2>".into() }),
-        (15, stored(sheet, false)),
-        (16, stored("archive-20261122T101500Z-000000007-b29c79f87f6064c602be290c6393ddba.eml", false)),
-        (37, stored("archive-20261122T101500Z-000000007-b03bafd71f5539f49bdf53df264c59d8.png", true)),
-    ])
-}
-
 /// Runs the pass over one range, reading and updating `presence` as the caller of the pass does.
 pub(super) fn assemble(
     batch: &BatchContext,
@@ -125,23 +101,14 @@ pub(super) fn assemble(
     range: SeqRange,
     presence: &mut HashMap<RoomNo, Vec<u8>>,
 ) -> Vec<RenderedConversation> {
-    assemble_with(batch, events, range, presence, &captures())
-}
-
-fn assemble_with(
-    batch: &BatchContext,
-    events: &[StagedEvent],
-    range: SeqRange,
-    presence: &mut HashMap<RoomNo, Vec<u8>>,
-    captures: &BTreeMap<Seq, CapturedFile>,
-) -> Vec<RenderedConversation> {
+    let captures = captures();
     let mut assembler = Assembler::new(batch.clone());
     let mut rendered = Vec::new();
     for event in in_stream_order(events, range) {
         if assembler.begins_room(&event) {
             rendered.extend(assembler.begin_room(&event, presence.get(&event.room).cloned()).unwrap());
         }
-        assembler.push(&event, captures).unwrap();
+        assembler.push(&event, &captures).unwrap();
     }
     rendered.extend(assembler.finish());
     for conversation in &rendered {
@@ -155,13 +122,6 @@ fn assemble_with(
 /// Everything in one batch.
 pub(super) fn assemble_all(batch: &BatchContext, events: &[StagedEvent]) -> Vec<RenderedConversation> {
     assemble(batch, events, SeqRange { from: 0, to: Seq::MAX }, &mut HashMap::new())
-}
-
-/// The conversations of [`COMMON_SAMPLE`].
-pub(super) fn assemble_common() -> Vec<RenderedConversation> {
-    let batch = BatchContext { adapter: "archive".into(), ..batch(Dialect::Full) };
-    let everything = SeqRange { from: 0, to: Seq::MAX };
-    assemble_with(&batch, &staged(COMMON_SAMPLE), everything, &mut HashMap::new(), &common_captures())
 }
 
 /// The document around conversations.
