@@ -120,6 +120,7 @@ const DISK_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("engine/lock.rs", "set_len", "the process id in the lock file is for people alone"),
     ("vault/mod.rs", "OpenOptions", "an empty file, for the kernel's lock alone"),
     ("staging/sqlite/open.rs", "OpenOptions", "an empty file, so that its rights are right; `staging-opened` follows"),
+    ("support/scratch.rs", "tempfile", "a file without a name, gone with the process"),
     ("cli/simulate.rs", "File::create", "made-up events in a file that a person named; nothing depends on it"),
 ];
 

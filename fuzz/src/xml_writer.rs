@@ -137,7 +137,7 @@ fn units(bytes: &[u8]) -> Vec<u16> {
 
 fn written(staged: &StagedEvent, dialect: Dialect) -> String {
     let at = |text: &str| Ticks::parse(text).unwrap();
-    let mut assembler = Assembler::new(BatchContext {
+    let batch = BatchContext {
         batch: 7,
         adapter: "canonical".into(),
         interval_start: at("2026-11-22T10:00:00Z"),
@@ -147,13 +147,16 @@ fn written(staged: &StagedEvent, dialect: Dialect) -> String {
         user_details: true,
         room_details: true,
         presence_lease: Span::from_secs(1200),
-    });
+    };
+    let mut assembler = Assembler::new(batch, &std::env::temp_dir());
     let none: BTreeMap<i64, CapturedFile> = BTreeMap::new();
     assembler.begin_room(staged, None).expect("the first room");
     assembler.push(staged, &none).expect("what was staged can be rendered");
-    let RenderedConversation { xml, .. } = assembler.finish().expect("a conversation");
+    let RenderedConversation { text, .. } = assembler.finish().expect("a conversation");
     let mut writer = CanonicalWriter::begin(Vec::new(), dialect).expect("memory");
-    writer.conversation(&xml.unwrap_or_default()).expect("memory");
+    if let Some(text) = text {
+        writer.conversation(&text, &text.whole()).expect("memory");
+    }
     String::from_utf8(writer.finish().expect("memory")).expect("UTF-8")
 }
 

@@ -15,6 +15,9 @@ use crate::model::event::{Person, Query};
 use crate::model::{Event, Kind, MessageType, Text};
 use crate::staging::StagedEvent;
 
+/// Why there are no bytes when nothing was tried.
+pub(super) const NOT_CAPTURED: &str = "not captured";
+
 /// One message on its way into the output.
 pub(super) struct Message<'m> {
     pub(super) staged: &'m StagedEvent,
@@ -27,16 +30,16 @@ pub(super) struct Message<'m> {
     pub(super) late: bool,
 }
 
-/// Writes the start tag of a conversation.
-pub(super) fn start_conversation(out: &mut XmlOut, batch: &BatchContext) {
+/// Writes the start tag of a conversation, or of its `part`-th part of `parts`.
+pub(super) fn start_conversation(out: &mut XmlOut, batch: &BatchContext, part: u32, parts: u32) {
     out.start("Conversation");
     if extended(batch.dialect) {
         out.plain("c:batch", batch.batch);
         out.text("c:adapter", &Text::from(batch.adapter.as_str()));
         out.instant("c:intervalStart", batch.interval_start);
         out.instant("c:intervalEnd", batch.interval_end);
-        out.word("c:part", "1");
-        out.word("c:parts", "1");
+        out.plain("c:part", part);
+        out.plain("c:parts", parts);
     }
     out.open();
 }
@@ -185,7 +188,7 @@ fn file(out: &mut XmlOut, message: &Message<'_>) {
         }
         None => {
             claimed(out, "c:size", "c:sha256");
-            out.word("c:missing", "not captured");
+            out.word("c:missing", NOT_CAPTURED);
         }
     }
 }

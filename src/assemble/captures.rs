@@ -3,7 +3,9 @@
 //! It neither reads files nor names them; both are decided before a batch is rendered.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use crate::model::Text;
 use crate::staging::Seq;
 
 /// What became of the file of one event.
@@ -33,17 +35,33 @@ pub trait Captures {
     fn of(&self, seq: Seq) -> Option<&CapturedFile>;
 }
 
-/// A file that the written output refers to, and that must be on the share before it.
+/// An uploaded or downloaded file that a message speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttachmentRef {
-    /// The event that carried it.
+pub struct FileRef {
+    /// Which of its conversation's messages that is, from 0.
+    pub message: usize,
+    /// Arrival number of the event.
     pub seq: Seq,
-    /// Name of the copy on the share.
-    pub name: String,
-    /// SHA-256 of its bytes.
-    pub sha256: [u8; 32],
-    /// Size in bytes.
-    pub size: u64,
+    /// The event's source.
+    pub source: Arc<str>,
+    /// The event's id.
+    pub event: String,
+    /// What the file was called where it came from.
+    pub original_name: Option<Text<'static>>,
+    /// Its media type, as the event says.
+    pub media_type: Option<Text<'static>>,
+    /// What became of its bytes.
+    pub outcome: CapturedFile,
+}
+
+impl FileRef {
+    /// The name, digest and size of the copy that must be on the share before the output; `None` when there is none.
+    pub fn copy(&self) -> Option<(&str, &[u8; 32], u64)> {
+        match &self.outcome {
+            CapturedFile::Stored { name, sha256, size, .. } => Some((name, sha256, *size)),
+            CapturedFile::Missing { .. } => None,
+        }
+    }
 }
 
 /// For batches without files.

@@ -1,18 +1,22 @@
 //! From staged events to conversations: the pass over one batch, room by room.
 //!
 //! It takes events in the order in which staging gives them and refuses any other, and it holds one
-//! room's rendered messages at a time. It reads nothing from staging: the caller loads each room's presence.
+//! room's messages at a time, long conversations in a scratch file. It reads nothing from staging: the caller
+//! loads each room's presence.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::canonical::{self, Message};
-use super::captures::{AttachmentRef, CapturedFile, Captures};
+use super::captures::{CapturedFile, Captures, FileRef};
 use super::dialect::{extended, spelled};
 use super::participants::{BadPresence, Fold, Presence, Reporting};
 use super::room::RoomSnapshot;
+use super::text::{ConversationText, Messages};
 use super::xml::{Originals, XmlOut};
 use crate::config::{Adapter, Dialect, Span};
-use crate::model::{Event, Ticks, Unreadable};
+use crate::model::{Event, Text, Ticks, Unreadable};
 use crate::staging::{BatchId, BatchRow, RoomNo, Seq, StagedEvent};
 
 /// What all conversations of a batch have in common.
@@ -39,20 +43,20 @@ pub struct BatchContext {
 }
 
 /// One room's part of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct RenderedConversation {
     /// The room's number.
     pub room: RoomNo,
     /// The room's URI.
     pub room_uri: Arc<str>,
-    /// The `Conversation` element; `None` when the room had no message that the dialect can say.
-    pub xml: Option<Vec<u8>>,
+    /// Its canonical XML; `None` when the room had no message that the dialect can say.
+    pub text: Option<ConversationText>,
     /// The room's presence for the next batch, where it changed.
     pub presence_after: Option<Vec<u8>>,
     /// Counts.
     pub counts: ConversationCounts,
-    /// The files its messages refer to, in their order. The same copy may stand here more than once.
-    pub attachments: Vec<AttachmentRef>,
+    /// The files its messages speak of, in their order. The same copy may stand here more than once.
+    pub files: Vec<FileRef>,
 }
 
 /// What a conversation holds. `events = messages + signals + left_out`.
@@ -72,7 +76,7 @@ pub struct ConversationCounts {
     pub replaced_characters: u64,
 }
 
-/// Why a batch cannot be assembled. Trying again helps in no case.
+/// Why a batch cannot be assembled. Trying again helps in no case but [`AssembleError::Scratch`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssembleError {
@@ -98,6 +102,9 @@ pub enum AssembleError {
         /// Its arrival number.
         seq: Seq,
     },
+    /// A long conversation is kept in a scratch file meanwhile, and that cannot be written.
+    #[error("cannot write a conversation to a scratch file")]
+    Scratch(#[source] io::Error),
 }
 
 /// The pass over one batch.
@@ -107,7 +114,8 @@ pub enum AssembleError {
 /// [`Assembler::finish`] gives the last conversation.
 #[derive(Debug)]
 pub struct Assembler {
-    batch: BatchContext,
+    batch: Arc<BatchContext>,
+    scratch: PathBuf,
     open: Option<Conversation>,
 }
 
@@ -118,13 +126,12 @@ struct Conversation {
     presence_before: Option<Vec<u8>>,
     fold: Fold,
     snapshot: RoomSnapshot,
-    body: XmlOut,
-    /// Length of the first message within `body`.
-    first_len: usize,
-    span: Option<(Ticks, Ticks)>,
+    /// The message being written.
+    out: XmlOut,
+    messages: Messages,
     last: Option<(Ticks, SequenceOrder, Seq)>,
     counts: ConversationCounts,
-    attachments: Vec<AttachmentRef>,
+    files: Vec<FileRef>,
 }
 
 /// Source sequences in order, events without one last.
@@ -148,9 +155,10 @@ impl BatchContext {
 }
 
 impl Assembler {
-    /// A pass that has seen nothing yet.
-    pub fn new(batch: BatchContext) -> Self {
-        Self { batch, open: None }
+    /// A pass that has seen nothing yet. `scratch` is a directory where long conversations may be kept meanwhile,
+    /// in files without a name.
+    pub fn new(batch: BatchContext, scratch: &Path) -> Self {
+        Self { batch: Arc::new(batch), scratch: scratch.to_owned(), open: None }
     }
 
     /// Whether the event is the first of its room, so that [`Assembler::begin_room`] must come first.
@@ -171,7 +179,7 @@ impl Assembler {
         if self.open.as_ref().is_some_and(|open| open.room >= event.room) {
             return Err(AssembleError::OutOfOrder { seq: event.seq });
         }
-        let next = Conversation::begin(&self.batch, event, presence)?;
+        let next = Conversation::begin(&self.batch, event, presence, &self.scratch)?;
         Ok(self.open.replace(next).map(|before| before.finish(&self.batch)))
     }
 
@@ -179,7 +187,8 @@ impl Assembler {
     ///
     /// # Errors
     /// [`AssembleError::Damaged`] when the staged bytes cannot be read; [`AssembleError::OutOfOrder`] when
-    /// the event belongs before one that was taken already, or to a room that was not begun.
+    /// the event belongs before one that was taken already, or to a room that was not begun;
+    /// [`AssembleError::Scratch`] when the disk refuses.
     pub fn push(&mut self, event: &StagedEvent, captures: &(impl Captures + ?Sized)) -> Result<(), AssembleError> {
         match &mut self.open {
             Some(open) if open.room == event.room => open.push(&self.batch, event, captures.of(event.seq)),
@@ -194,7 +203,12 @@ impl Assembler {
 }
 
 impl Conversation {
-    fn begin(batch: &BatchContext, event: &StagedEvent, presence: Option<Vec<u8>>) -> Result<Self, AssembleError> {
+    fn begin(
+        batch: &BatchContext,
+        event: &StagedEvent,
+        presence: Option<Vec<u8>>,
+        scratch: &Path,
+    ) -> Result<Self, AssembleError> {
         let read = presence.as_deref().map(Presence::from_bytes).transpose();
         let known = read.map_err(|reason| AssembleError::Presence { room: event.room, reason })?.unwrap_or_default();
         Ok(Self {
@@ -203,12 +217,11 @@ impl Conversation {
             presence_before: presence,
             fold: Fold::open(known, batch.interval_start, batch.presence_lease),
             snapshot: RoomSnapshot::default(),
-            body: XmlOut::new(originals(batch.dialect)),
-            first_len: 0,
-            span: None,
+            out: XmlOut::new(originals(batch.dialect)),
+            messages: Messages::new(scratch),
             last: None,
             counts: ConversationCounts::default(),
-            attachments: Vec::new(),
+            files: Vec::new(),
         })
     }
 
@@ -240,51 +253,30 @@ impl Conversation {
         let late = batch.late_before.is_some_and(|before| staged.time < before);
         let captured = captured.filter(|_| event.kind.carries_file());
         let message = Message { staged, event: &event, meant, spelled, captured, late };
-        canonical::message(&mut self.body, batch, &message);
-        self.written(&message);
-        Ok(())
-    }
-
-    fn written(&mut self, message: &Message<'_>) {
-        let time = message.staged.time;
-        match &mut self.span {
-            Some((_, end)) => *end = time,
-            None => {
-                self.first_len = self.body.bytes().len();
-                self.span = Some((time, time));
-            }
+        self.out.clear();
+        canonical::message(&mut self.out, batch, &message);
+        if event.kind.carries_file() {
+            self.files.push(file_ref(&message, self.messages.count()));
         }
         self.counts.messages += 1;
-        self.counts.late += u64::from(message.late);
-        if let Some(CapturedFile::Stored { name, sha256, size, .. }) = message.captured {
-            let (seq, name) = (message.staged.seq, name.clone());
-            self.attachments.push(AttachmentRef { seq, name, sha256: *sha256, size: *size });
-        }
+        self.counts.late += u64::from(late);
+        self.messages.add(self.out.bytes(), staged.time).map_err(AssembleError::Scratch)
     }
 
-    fn finish(self, batch: &BatchContext) -> RenderedConversation {
-        let reporting = if self.span.is_some() { Reporting::Written } else { Reporting::Silent };
+    fn finish(self, batch: &Arc<BatchContext>) -> RenderedConversation {
+        let written = self.messages.count() > 0;
+        let reporting = if written { Reporting::Written } else { Reporting::Silent };
         let (participants, presence) = self.fold.close(batch.interval_end, reporting);
         let mut counts = self.counts;
-        counts.replaced_characters = self.body.replaced();
-        let xml = self.span.map(|(start, end)| {
-            let mut out = XmlOut::new(originals(batch.dialect));
-            let body = self.body.bytes();
-            out.reserve(body.len() + self.first_len + 1024 + participants.len() * 160);
-            canonical::start_conversation(&mut out, batch);
+        counts.replaced_characters = self.out.replaced();
+        let text = written.then(|| {
+            let mut head = XmlOut::new(originals(batch.dialect));
             if extended(batch.dialect) {
-                canonical::participants(&mut out, batch, &participants);
+                canonical::participants(&mut head, batch, &participants);
             }
-            canonical::channel(&mut out, batch, &self.room_uri, &self.snapshot);
-            first_message(&mut out, &body[..self.first_len]);
-            out.raw(b"<Messages>");
-            out.raw(body);
-            out.raw(b"</Messages>");
-            out.triplet("StartTimeUTC", start);
-            out.triplet("EndTimeUTC", end);
-            out.end("Conversation");
-            counts.replaced_characters += out.replaced();
-            out.into_bytes()
+            canonical::channel(&mut head, batch, &self.room_uri, &self.snapshot);
+            counts.replaced_characters += head.replaced();
+            ConversationText::new(Arc::clone(batch), head.into_bytes(), self.messages)
         });
         let bytes = presence.to_bytes();
         // A room nobody was ever seen in needs no row.
@@ -295,22 +287,28 @@ impl Conversation {
         RenderedConversation {
             room: self.room,
             room_uri: self.room_uri,
-            xml,
+            text,
             presence_after: (!unchanged).then_some(bytes),
             counts,
-            attachments: self.attachments,
+            files: self.files,
         }
     }
 }
 
-/// The first message once more, under its other name.
-fn first_message(out: &mut XmlOut, message: &[u8]) {
-    let inner = message.strip_prefix(b"<Message").and_then(|rest| rest.strip_suffix(b"</Message>"));
-    out.raw(b"<FirstMessage");
-    out.raw(inner.unwrap_or_default());
-    out.raw(b"</FirstMessage>");
+fn file_ref(message: &Message<'_>, number: usize) -> FileRef {
+    let file = message.event.data.file.as_ref();
+    let outcome = message.captured.cloned();
+    FileRef {
+        message: number,
+        seq: message.staged.seq,
+        source: Arc::clone(&message.staged.source),
+        event: message.staged.id.clone(),
+        original_name: file.and_then(|file| file.name.clone()).map(Text::into_owned),
+        media_type: file.and_then(|file| file.media_type.clone()).map(Text::into_owned),
+        outcome: outcome.unwrap_or_else(|| CapturedFile::Missing { reason: canonical::NOT_CAPTURED.into() }),
+    }
 }
 
-fn originals(dialect: Dialect) -> Originals {
+pub(super) fn originals(dialect: Dialect) -> Originals {
     if extended(dialect) { Originals::Kept } else { Originals::Counted }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::dialect::{DOCUMENT_CLOSE, document_open};
+use super::text::{ConversationPart, ConversationText};
 use crate::config::Dialect;
 
 /// Writes conversations into one document.
@@ -23,12 +24,12 @@ impl<W: Write> CanonicalWriter<W> {
         Ok(Self { out })
     }
 
-    /// Adds a conversation, as [`super::RenderedConversation::xml`] holds it.
+    /// Adds a conversation, or a part of one.
     ///
     /// # Errors
-    /// Whatever `out` says.
-    pub fn conversation(&mut self, xml: &[u8]) -> io::Result<()> {
-        self.out.write_all(xml)
+    /// Whatever `out` says, or that the conversation's scratch file cannot be read.
+    pub fn conversation(&mut self, text: &ConversationText, part: &ConversationPart) -> io::Result<()> {
+        text.write(part, &mut self.out)
     }
 
     /// Ends the document, flushes, and gives `out` back.

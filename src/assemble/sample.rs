@@ -43,8 +43,8 @@ fn start() -> Ticks {
 
 fn write(dialect: Dialect, conversations: &[RenderedConversation]) -> io::Result<Vec<u8>> {
     let mut writer = CanonicalWriter::begin(Vec::new(), dialect)?;
-    for xml in conversations.iter().filter_map(|conversation| conversation.xml.as_ref()) {
-        writer.conversation(xml)?;
+    for text in conversations.iter().filter_map(|conversation| conversation.text.as_ref()) {
+        writer.conversation(text, &text.whole())?;
     }
     writer.finish()
 }
@@ -67,7 +67,7 @@ fn assemble(context: BatchContext, events: &[StagedEvent]) -> Result<Vec<Rendere
     let captures = captures(events);
     let mut events: Vec<&StagedEvent> = events.iter().collect();
     events.sort_by_key(|event| (event.room, event.time, event.sequence.is_none(), event.sequence, event.seq));
-    let mut assembler = Assembler::new(context);
+    let mut assembler = Assembler::new(context, &std::env::temp_dir());
     let mut rendered = Vec::new();
     for event in events {
         if assembler.begins_room(event) {

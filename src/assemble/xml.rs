@@ -79,8 +79,9 @@ impl XmlOut {
         self.replaced
     }
 
-    pub(super) fn reserve(&mut self, additional: usize) {
-        self.bytes.reserve_exact(additional);
+    /// Forgets what was written. What was counted stays counted.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
     }
 
     /// Appends XML that is already complete.

@@ -30,6 +30,3 @@ pub use values::{ByteSize, Span};
 /// The transforms that come with Chancery; an adapter names them without a path.
 pub const SHIPPED_TRANSFORMS: [&str; 10] =
     ["xml", "filedump", "globalrelay", "eml", "csv", "rsmf", "html", "jsonl", "akonix", "assentor"];
-
-/// Those of them whose output must be packaged before it is a file.
-pub const PACKAGED_TRANSFORMS: [&str; 4] = ["globalrelay", "eml", "rsmf", "assentor"];

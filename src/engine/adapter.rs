@@ -52,7 +52,7 @@ pub struct AdapterPass {
     pub messages: u64,
     /// Files in them.
     pub files: u64,
-    /// Batches that could not be rendered.
+    /// Batches that could not be rendered, supplements of what was set aside among them.
     pub failed: u64,
 }
 
@@ -200,9 +200,9 @@ impl AdapterWriter {
         let Job { batch, work } = job;
         let id = batch.id;
         let outcome = match work {
-            Work::Close => return self.close(id, lease).await,
+            Work::Close if !self.desk.adapter.heartbeat_file => return self.close(id, lease).await,
             Work::Publish => self.publish(id, lease).await,
-            Work::Render => self.render_and_publish(batch, lease).await,
+            Work::Render | Work::Close => self.render_and_publish(batch, lease).await,
             Work::RenderAgain => {
                 let staging = &self.desk.shared.staging;
                 let again = staging.advance(By::Worker(lease), id, &[BatchState::Failed], &BatchStep::Retry).await?;
@@ -258,7 +258,11 @@ impl AdapterWriter {
             Err(error) => match render(&desk.shared, &self.untransformed(), &batch, to, None).await {
                 Ok(assembled) => {
                     discard(&share, &desk.lane, assembled.workplace).await;
-                    Err(RenderError::Batch { reason: describe(&*error), presence: assembled.presence })
+                    Err(RenderError::Batch {
+                        reason: describe(&*error),
+                        conversations: Vec::new(),
+                        presence: assembled.presence,
+                    })
                 }
                 Err(other) => Err(other),
             },
@@ -269,10 +273,19 @@ impl AdapterWriter {
                 // Before the state: a crash between the two must not leave an alert that nothing closes any more.
                 desk.shared.staging.close_alert("batch-failed", &format!("batch {id}"), Ticks::now()).await?;
                 self.record(&share, lease, &rendered).await?;
+                self.pass.failed += u64::from(rendered.set_aside.is_some());
                 if empty { Ok(()) } else { self.publish(id, lease).await }
             }
             Err(RenderError::Engine(error)) => Err(error),
-            Err(RenderError::Batch { reason, presence }) => self.set_aside(&batch, lease, reason, presence).await,
+            Err(RenderError::Batch { reason, conversations, mut presence }) => {
+                if batch.supplement_to.is_some() {
+                    // It was recorded with the batch whose conversations these are.
+                    presence.clear();
+                }
+                let retry_at = decide::retry_at(batch.attempts, Ticks::now());
+                let failed = BatchStep::Failed { reason, retry_at, presence, conversations };
+                self.set_aside(&batch, lease, failed).await
+            }
         }
     }
 
@@ -327,23 +340,19 @@ impl AdapterWriter {
     }
 
     /// Records that a batch cannot be rendered as things are; the next attempt loads the stylesheet anew.
-    async fn set_aside(
-        &mut self,
-        batch: &BatchRow,
-        lease: &Lease,
-        reason: String,
-        presence: Vec<(i64, Vec<u8>)>,
-    ) -> Result<(), EngineError> {
+    async fn set_aside(&mut self, batch: &BatchRow, lease: &Lease, failed: BatchStep) -> Result<(), EngineError> {
         self.transformer = None;
         self.pass.failed += 1;
+        let reason = match &failed {
+            BatchStep::Failed { reason, .. } => reason.as_str(),
+            _ => "",
+        };
         let now = Ticks::now();
         let (staging, name) = (&self.desk.shared.staging, &self.desk.adapter.name);
         tracing::error!(adapter = name, batch = batch.id, reason, "the batch could not be rendered");
         // Before the state: a crash between the two must not leave a failed batch of which nobody is told.
         let detail = format!("adapter {name}: {reason}");
         staging.raise_alert("batch-failed", &format!("batch {}", batch.id), &detail, now).await?;
-        let retry_at = decide::retry_at(batch.attempts, now);
-        let failed = BatchStep::Failed { reason, retry_at, presence, conversations: Vec::new() };
         staging.advance(By::Worker(lease), batch.id, &[BatchState::Cut], &failed).await?;
         Ok(())
     }
@@ -372,8 +381,13 @@ impl AdapterWriter {
         self.desk.lane.run("clearing workplaces in", move || share.clear_workplaces(token, &recorded)).await
     }
 
-    /// The adapter's transform, loaded once; `None` when it needs none.
+    /// The adapter's transform, loaded once and again when its files changed; `None` when it needs none.
     async fn transformer(&mut self) -> Result<Option<Arc<Transformer>>, Box<dyn Error + Send + Sync>> {
+        if let Some(transformer) = &self.transformer
+            && !transformer.is_current().await
+        {
+            self.transformer = None;
+        }
         if self.transformer.is_none()
             && let Some(spec) = adapter_transform(&self.desk.adapter)?
         {
@@ -383,7 +397,7 @@ impl AdapterWriter {
     }
 
     fn untransformed(&self) -> Adapter {
-        Adapter { transform: None, schema: None, ..self.desk.adapter.clone() }
+        Adapter { transform: None, schema: None, heartbeat_file: false, ..self.desk.adapter.clone() }
     }
 }
 

@@ -4,22 +4,24 @@
 //! between the two keeps both busy and memory flat.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::documents::{DocumentError, Documents};
+use super::decide;
+use super::documents::{DocumentError, Documents, Made, Means};
 use super::share::{Lane, LaneDraft};
 use super::{EngineError, Shared};
-use crate::assemble::{AssembleError, Assembler, AttachmentRef, BatchContext, CapturedFile, RenderedConversation};
+use crate::assemble::{AssembleError, Assembler, BatchContext, CapturedFile, FileRef, RenderedConversation};
 use crate::config::Adapter;
-use crate::model::Event;
+use crate::model::{Event, Ticks};
 use crate::pickup::{BatchNames, Compression, Share};
 use crate::staging::{
-    BatchCounts, BatchRow, Capture, CaptureRow, Lease, OutputKind, OutputRow, RenderedBatch, RoomNo, Seq, StagedEvent,
-    Workplace,
+    BatchCounts, BatchRow, Capture, CaptureRow, Lease, OutputKind, OutputRow, RenderedBatch, RoomNo, Seq, SetAside,
+    StagedEvent, Supplement, Workplace,
 };
 use crate::support::durable::WithPath as _;
 use crate::transform::Transformer;
@@ -46,8 +48,10 @@ pub(super) enum RenderError {
     Batch {
         /// For people.
         reason: String,
+        /// Which conversations failed, as far as known.
+        conversations: Vec<SetAside>,
         /// Who is in each room afterwards, as far as assembly came.
-        presence: Vec<(RoomNo, Vec<u8>)>,
+        presence: Presences,
     },
 }
 
@@ -56,6 +60,9 @@ impl<E: Into<EngineError>> From<E> for RenderError {
         Self::Engine(error.into())
     }
 }
+
+/// Who is in each room, as staging keeps it.
+type Presences = Vec<(RoomNo, Vec<u8>)>;
 
 /// What reading hands to assembling.
 enum Feed {
@@ -66,10 +73,8 @@ enum Feed {
 /// What assembling gathers.
 #[derive(Default)]
 struct Gathered {
-    counts: BatchCounts,
-    presence: Vec<(RoomNo, Vec<u8>)>,
-    attachments: Vec<AttachmentRef>,
-    failure: Option<String>,
+    presence: Presences,
+    failure: Option<(String, Vec<SetAside>)>,
 }
 
 /// Renders a batch; its files are then complete under their temporary names, and those names are durable.
@@ -84,18 +89,33 @@ pub(super) async fn render(
     let names = BatchNames::new(&adapter.name, batch.interval_end, batch.id);
     let captures = captures(shared, batch, &names).await?;
     let context = BatchContext::of_adapter(adapter, batch, shared.config.conversations.presence_lease);
+    // Of a supplement, only what was set aside.
+    let rooms = match batch.supplement_to {
+        Some(_) => Some(shared.staging.set_aside(batch.id).await?.into_iter().map(|(_, one)| one.room).collect()),
+        None => None,
+    };
     let (feed, fed) = mpsc::channel(CHUNKS_WAITING);
     let assembling = {
-        let (shared, adapter, share, id) = (Arc::clone(shared), adapter.clone(), share.clone(), batch.id);
+        let (shared, adapter, share, batch) = (Arc::clone(shared), adapter.clone(), share.clone(), batch.clone());
         let (lane, token, handle) = (Arc::clone(lane), lease.token, Handle::current());
         tokio::task::spawn_blocking(move || {
             let draft = LaneDraft::begin(&lane, &share, token)?;
-            let documents = Documents::new(&adapter, &draft, &names, transformer.as_deref(), handle);
-            let (gathered, outputs) = assemble(Assembler::new(context), fed, &captures, documents)?;
-            complete(&shared, draft, id, gathered, outputs)
+            let scratch = shared.config.state_dir();
+            let means = Means {
+                adapter: &adapter,
+                draft: &draft,
+                names: &names,
+                vault: &shared.vault,
+                transformer,
+                handle,
+                scratch: scratch.clone(),
+                heartbeat: adapter.heartbeat_file && batch.supplement_to.is_none(),
+            };
+            let (made, presence) = assemble(Assembler::new(context, &scratch), fed, &captures, means)?;
+            complete(&shared, draft, &batch, made, presence)
         })
     };
-    let read = read(shared, &adapter.name, batch, feed).await;
+    let read = read(shared, &adapter.name, batch, rooms.as_ref(), feed).await;
     let assembled = assembling.await;
     // When reading broke off, what was assembled from the part that came is worth nothing.
     if let Err(error) = read {
@@ -106,7 +126,7 @@ pub(super) async fn render(
     }
     match assembled {
         Ok(assembled) => assembled,
-        Err(error) if error.is_panic() => Err(RenderError::Batch { reason: PANICKED.to_owned(), presence: Vec::new() }),
+        Err(error) if error.is_panic() => Err(broken(PANICKED.to_owned(), Vec::new())),
         Err(error) => Err(EngineError::TaskPanicked { detail: error.to_string() }.into()),
     }
 }
@@ -194,11 +214,13 @@ async fn captures(
         .collect())
 }
 
-/// Streams the batch's events to the blocking thread, each room's presence before its first event.
+/// Streams the batch's events to the blocking thread, each room's presence before its first event. `rooms`: only
+/// theirs.
 async fn read(
     shared: &Shared,
     adapter: &str,
     batch: &BatchRow,
+    rooms: Option<&HashSet<RoomNo>>,
     feed: mpsc::Sender<Vec<Feed>>,
 ) -> Result<(), EngineError> {
     let mut events = shared.staging.events(batch.range);
@@ -206,10 +228,13 @@ async fn read(
     let mut room = None;
     while let Some(event) = events.next().await {
         let event = Box::new(event?);
+        if rooms.is_some_and(|rooms| !rooms.contains(&event.room)) {
+            continue;
+        }
         if room.replace(event.room) == Some(event.room) {
             chunk.push(Feed::Event(event));
         } else {
-            let presence = shared.staging.presence(adapter, event.room, batch.id).await?;
+            let presence = shared.staging.presence(adapter, event.room, batch.place()).await?;
             chunk.push(Feed::Room(event, presence));
         }
         if chunk.len() == CHUNK_EVENTS && feed.send(std::mem::take(&mut chunk)).await.is_err() {
@@ -226,19 +251,21 @@ fn assemble(
     mut assembler: Assembler,
     mut fed: mpsc::Receiver<Vec<Feed>>,
     captures: &HashMap<Seq, CapturedFile>,
-    mut documents: Documents<'_>,
-) -> Result<(Gathered, Vec<OutputRow>), RenderError> {
+    means: Means<'_>,
+) -> Result<(Made, Presences), RenderError> {
+    let scratch = means.scratch.clone();
+    let mut documents = Documents::new(means);
     let mut gathered = Gathered::default();
     let mut step = |feed: Feed, gathered: &mut Gathered, documents: &mut Documents<'_>| -> Result<(), RenderError> {
         let event = match feed {
             Feed::Event(event) => event,
             Feed::Room(event, presence) => {
-                let before = assembler.begin_room(&event, presence).map_err(damaged)?;
+                let before = assembler.begin_room(&event, presence).map_err(|error| damaged(error, &scratch))?;
                 before.map_or(Ok(()), |conversation| gathered.take(conversation, documents))?;
                 event
             }
         };
-        assembler.push(&event, captures).map_err(damaged)
+        assembler.push(&event, captures).map_err(|error| damaged(error, &scratch))
     };
     while let Some(chunk) = fed.blocking_recv() {
         for feed in chunk {
@@ -250,72 +277,82 @@ fn assemble(
     if let Some(last) = assembler.finish() {
         gathered.take(last, &mut documents)?;
     }
-    if let Some(reason) = gathered.failure.take() {
-        return Err(RenderError::Batch { reason, presence: gathered.presence });
+    if let Some((reason, conversations)) = gathered.failure.take() {
+        return Err(RenderError::Batch { reason, conversations, presence: gathered.presence });
     }
     match documents.finish() {
-        Ok(outputs) => Ok((gathered, outputs)),
+        Ok(made) => Ok((made, gathered.presence)),
         Err(DocumentError::Engine(error)) => Err(error.into()),
-        Err(DocumentError::Transform(error)) => {
-            Err(RenderError::Batch { reason: error.to_string(), presence: gathered.presence })
+        Err(DocumentError::Batch { reason, conversations }) => {
+            Err(RenderError::Batch { reason, conversations, presence: gathered.presence })
         }
     }
 }
 
 impl Gathered {
-    /// Takes a conversation over. Once a transform has failed nothing more is written, but assembly goes
+    /// Takes a conversation over. Once the batch has failed nothing more is written, but assembly goes
     /// on to its end: the batches after this one need to know who is in each room.
-    fn take(&mut self, conversation: RenderedConversation, documents: &mut Documents<'_>) -> Result<(), RenderError> {
-        if self.failure.is_none() {
-            match documents.add(&conversation) {
-                Ok(()) => {}
-                Err(DocumentError::Engine(error)) => return Err(error.into()),
-                Err(DocumentError::Transform(error)) => self.failure = Some(error.to_string()),
+    fn take(
+        &mut self,
+        mut conversation: RenderedConversation,
+        documents: &mut Documents<'_>,
+    ) -> Result<(), RenderError> {
+        self.presence.extend(conversation.presence_after.take().map(|bytes| (conversation.room, bytes)));
+        if self.failure.is_some() {
+            return Ok(());
+        }
+        match documents.add(conversation) {
+            Ok(()) => Ok(()),
+            Err(DocumentError::Engine(error)) => Err(error.into()),
+            Err(DocumentError::Batch { reason, conversations }) => {
+                self.failure = Some((reason, conversations));
+                Ok(())
             }
         }
-        let counts = conversation.counts;
-        self.counts.events += counts.events;
-        self.counts.messages += counts.messages;
-        self.counts.signals += counts.signals;
-        self.counts.conversations += u64::from(conversation.xml.is_some());
-        self.counts.late += counts.late;
-        self.counts.left_out += counts.left_out;
-        self.counts.replaced_characters += counts.replaced_characters;
-        self.presence.extend(conversation.presence_after.map(|bytes| (conversation.room, bytes)));
-        self.attachments.extend(conversation.attachments);
-        Ok(())
     }
 
     /// Adds what is known of presence to a failure of the batch itself.
     fn fail(self, error: RenderError) -> RenderError {
         match error {
-            RenderError::Batch { reason, .. } => RenderError::Batch { reason, presence: self.presence },
+            RenderError::Batch { reason, conversations, .. } => {
+                RenderError::Batch { reason, conversations, presence: self.presence }
+            }
             engine @ RenderError::Engine(_) => engine,
         }
     }
 }
 
-fn damaged(error: AssembleError) -> RenderError {
-    RenderError::Batch { reason: error.to_string(), presence: Vec::new() }
+fn damaged(error: AssembleError, scratch: &Path) -> RenderError {
+    match error {
+        AssembleError::Scratch(source) => match Err::<(), _>(source).at("write", scratch) {
+            Err(error) => RenderError::Engine(error.into()),
+            Ok(()) => broken(PANICKED.to_owned(), Vec::new()),
+        },
+        error => broken(error.to_string(), Vec::new()),
+    }
+}
+
+fn broken(reason: String, presence: Presences) -> RenderError {
+    RenderError::Batch { reason, conversations: Vec::new(), presence }
 }
 
 /// Adds the attachments, in front, and makes all temporary names durable.
 fn complete(
     shared: &Shared,
     draft: LaneDraft,
-    id: i64,
-    gathered: Gathered,
-    outputs: Vec<OutputRow>,
+    batch: &BatchRow,
+    made: Made,
+    presence: Presences,
 ) -> Result<RenderedBatch, RenderError> {
-    let Gathered { mut counts, presence, attachments, .. } = gathered;
+    let Made { outputs, mut counts, copies, set_aside, counts_aside } = made;
     let mut files = Vec::with_capacity(outputs.len());
     let mut copied = HashSet::new();
-    for attachment in attachments {
-        if copied.insert(attachment.sha256) {
-            match copy_attachment(shared, &draft, &attachment) {
+    for (name, sha256, _) in copies.iter().filter_map(FileRef::copy) {
+        if copied.insert(sha256) {
+            match copy_attachment(shared, &draft, name, sha256) {
                 Ok(file) => files.push(file),
                 Err(EngineError::Vault(damaged @ VaultError::Damaged { .. })) => {
-                    return Err(RenderError::Batch { reason: damaged.to_string(), presence });
+                    return Err(broken(damaged.to_string(), presence));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -329,12 +366,32 @@ fn complete(
     let workplace = if files.is_empty() { Workplace::default() } else { draft.keep()? };
     counts.files = files.len() as u64;
     counts.bytes = files.iter().map(|file| file.size).sum();
-    Ok(RenderedBatch { id, counts, outputs: files, presence, workplace, set_aside: None })
+    let set_aside = (!set_aside.is_empty()).then(|| supplement(batch, set_aside, counts_aside));
+    // What became of the rooms was recorded with the batch whose conversations a supplement holds.
+    let presence = if batch.supplement_to.is_some() { Vec::new() } else { presence };
+    Ok(RenderedBatch { id: batch.id, counts, outputs: files, presence, workplace, set_aside })
 }
 
-fn copy_attachment(shared: &Shared, draft: &LaneDraft, attachment: &AttachmentRef) -> Result<OutputRow, EngineError> {
-    let mut file = draft.create(&attachment.name, Compression::None)?;
-    shared.vault.copy_to(&attachment.sha256, &mut file)?;
+/// What is to become of the conversations that could not be rendered.
+fn supplement(batch: &BatchRow, conversations: Vec<SetAside>, counts: BatchCounts) -> Supplement {
+    let first = conversations.first().map_or("", |one| one.reason.as_str());
+    let reason = match conversations.len() {
+        1 => format!("a conversation of batch {} could not be rendered: {first}", batch.place()),
+        several => {
+            format!("{several} conversations of batch {} could not be rendered; the first: {first}", batch.place())
+        }
+    };
+    Supplement { reason, counts, retry_at: decide::retry_at(0, Ticks::now()), conversations }
+}
+
+fn copy_attachment(
+    shared: &Shared,
+    draft: &LaneDraft,
+    name: &str,
+    sha256: &[u8; 32],
+) -> Result<OutputRow, EngineError> {
+    let mut file = draft.create(name, Compression::None)?;
+    shared.vault.copy_to(sha256, &mut file)?;
     std::io::Write::flush(&mut file).at("write", draft.dir())?;
     Ok(file.finish(OutputKind::Attachment, 0, 0)?)
 }

@@ -143,6 +143,12 @@ impl LaneDraft {
         Ok(LaneFile { lane: Arc::clone(&self.lane), file: Some(file) })
     }
 
+    /// Deletes a finished file again.
+    pub(super) fn remove(&self, name: &str) -> Result<(), PickupError> {
+        let remove = |draft: &Draft| self.lane.step("removing a file from", || draft.remove(name));
+        self.draft.as_ref().map_or(Ok(()), remove)
+    }
+
     pub(super) fn keep(mut self) -> Result<Workplace, PickupError> {
         match self.draft.take() {
             Some(draft) => self.lane.step("syncing", || draft.keep()),

@@ -28,6 +28,9 @@ use cursor::{Cursor, Element};
 /// The namespace of packaging documents.
 pub const NAMESPACE: &str = "urn:chancery:package:1";
 
+/// The media type by which a stylesheet tells, in `xsl:output`, that it writes a packaging document.
+pub const MEDIA_TYPE: &str = "application/vnd.chancery.package+xml";
+
 /// Bytes of an attachment that are held in memory.
 const COPIED_AT_ONCE: usize = 64 * 1024;
 

@@ -60,6 +60,15 @@ impl Draft {
         self.share.workplace_dir(&self.directory).join(temporary_name(name))
     }
 
+    /// Deletes a finished file of it again.
+    ///
+    /// # Errors
+    /// When it cannot be deleted.
+    pub fn remove(&self, name: &str) -> Result<(), PickupError> {
+        durable::remove(&self.path(name), Step::LeftoverRemoved)?;
+        Ok(())
+    }
+
     /// Makes the names of all its files durable and leaves them to whoever publishes them. Must come before the
     /// batch is recorded as rendered: from then on a missing temporary file means that it was published.
     ///

@@ -12,7 +12,7 @@ mod temporary;
 
 pub use collect::{Seen, Sighting, look};
 pub use draft::Draft;
-pub use name::{BatchNames, Extension};
+pub use name::{BatchNames, OutputPlace};
 pub use purge::Purge;
 pub use share::{Marker, Share};
 pub use temporary::{Compression, Temporary};

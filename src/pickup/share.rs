@@ -132,7 +132,7 @@ impl Share {
     pub fn publish(&self, workplace: &Workplace, outputs: &[OutputRow]) -> Result<(), PickupError> {
         self.check()?;
         let from = self.expect(workplace)?;
-        for kind in [OutputKind::Attachment, OutputKind::Output] {
+        for kind in OutputKind::ALL {
             let mut any = false;
             for output in outputs.iter().filter(|output| output.kind == kind) {
                 self.publish_one(&from, output)?;

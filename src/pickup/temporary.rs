@@ -78,7 +78,7 @@ impl Temporary {
         let file = file.into_inner().map_err(io::IntoInnerError::into_error).at("write", &self.path)?;
         reached(match kind {
             OutputKind::Attachment => Step::AttachmentWritten,
-            OutputKind::Output => Step::TemporaryWritten,
+            OutputKind::AttachmentsManifest | OutputKind::Output => Step::TemporaryWritten,
         });
         durable::sync_file(&file, &self.path, Step::Synced)?;
         drop(file);

@@ -2,4 +2,5 @@
 
 pub mod backoff;
 pub mod durable;
+pub mod scratch;
 pub mod step;

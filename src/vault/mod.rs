@@ -53,6 +53,17 @@ pub struct VaultGate {
     _file: File,
 }
 
+/// A content being read. What was read must not be used before the end was reached without an error.
+#[derive(Debug)]
+pub struct Content {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    expected: Digest,
+    /// Until the end was reached.
+    hasher: Option<Sha256>,
+}
+
 /// Why the vault could not keep or give a content.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -218,6 +229,22 @@ impl Vault {
         self.lasting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Opens a content for reading; its digest is checked on the way.
+    ///
+    /// # Errors
+    /// [`VaultError::Missing`] when there is none, [`VaultError::Disk`] when it cannot be opened.
+    pub fn open_content(&self, digest: &Digest) -> Result<Content, VaultError> {
+        let path = self.path_of(digest);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(VaultError::Missing { vault: self.dir.clone(), digest: *digest });
+            }
+            other => other.at("open", &path)?,
+        };
+        let size = file.metadata().at("look at", &path)?.len();
+        Ok(Content { file, path, size, expected: *digest, hasher: Some(Sha256::new()) })
+    }
+
     /// Copies a content into `out` and checks its digest on the way.
     ///
     /// # Errors
@@ -225,29 +252,17 @@ impl Vault {
     /// holds must not be used. [`VaultError::Missing`] when there are none. [`VaultError::Disk`] when reading
     /// or writing fails.
     pub fn copy_to(&self, digest: &Digest, out: &mut impl Write) -> Result<u64, VaultError> {
-        let path = self.path_of(digest);
-        let mut file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(VaultError::Missing { vault: self.dir.clone(), digest: *digest });
-            }
-            other => other.at("open", &path)?,
-        };
-        let mut hasher = Sha256::new();
+        let mut content = self.open_content(digest)?;
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut size = 0;
         loop {
-            let read = file.read(&mut buffer).at("read", &path)?;
+            let read = content.next(&mut buffer)?;
             if read == 0 {
-                break;
+                return Ok(size);
             }
-            hasher.update(&buffer[..read]);
-            out.write_all(&buffer[..read]).at("copy", &path)?;
+            out.write_all(&buffer[..read]).at("copy", &content.path)?;
             size += read as u64;
         }
-        if Digest::from(hasher.finalize()) != *digest {
-            return Err(VaultError::Damaged { expected: *digest });
-        }
-        Ok(size)
     }
 
     /// Deletes contents nothing refers to any more. One that is already gone is no error.
@@ -260,6 +275,35 @@ impl Vault {
             durable::remove(&self.path_of(digest), Step::VaultSwept)?;
         }
         Ok(())
+    }
+}
+
+impl Content {
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn next(&mut self, buffer: &mut [u8]) -> Result<usize, VaultError> {
+        let read = self.file.read(buffer).at("read", &self.path)?;
+        if read > 0 {
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&buffer[..read]);
+            }
+        } else if !buffer.is_empty()
+            && let Some(hasher) = self.hasher.take()
+            && Digest::from(hasher.finalize()) != self.expected
+        {
+            return Err(VaultError::Damaged { expected: self.expected });
+        }
+        Ok(read)
+    }
+}
+
+impl Read for Content {
+    /// The error's inner error is a [`VaultError`].
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.next(buffer).map_err(io::Error::other)
     }
 }
 

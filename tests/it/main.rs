@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test should panic")]
 #![allow(unreachable_pub, reason = "nothing outside this test sees its support module")]
 
+mod adapters;
 mod crash;
 mod crash_points;
 mod end_to_end;

@@ -28,6 +28,10 @@
   <xsl:template match="Conversation">
     <xsl:variable name="told" select="Messages/Message[$tell_all = 'yes' or @type = 'CHAT' or @type = 'EDIT' or @type = 'JOIN'
         or @type = 'PART' or @type = 'BACKCHAT' or @type = 'FILEUPLOAD' or @type = 'FILEDOWNLOAD']"/>
+    <!-- Heard by the service, which counts it in the batch's record. -->
+    <xsl:if test="count($told) != count(Messages/Message)">
+      <xsl:message>left out: <xsl:value-of select="count(Messages/Message) - count($told)"/></xsl:message>
+    </xsl:if>
     <!-- The layout has no room without a message. -->
     <xsl:if test="$told">
       <Conversation>

@@ -10,7 +10,7 @@
                 exclude-result-prefixes="c">
 
   <xsl:import href="mail.xsl"/>
-  <xsl:output method="xml" encoding="UTF-8" indent="no"/>
+  <xsl:output method="xml" encoding="UTF-8" indent="no" media-type="application/vnd.chancery.package+xml"/>
 
   <!-- What goes before the room's name in the subject. -->
   <xsl:param name="subject" select="'Chat: '"/>

@@ -10,7 +10,7 @@
                 exclude-result-prefixes="c">
 
   <xsl:import href="mail.xsl"/>
-  <xsl:output method="xml" encoding="UTF-8" indent="no"/>
+  <xsl:output method="xml" encoding="UTF-8" indent="no" media-type="application/vnd.chancery.package+xml"/>
 
   <!-- The kind of source, as agreed with the archive. -->
   <xsl:param name="msg_type" select="'Chancery'"/>

@@ -17,7 +17,7 @@
                 exclude-result-prefixes="c">
 
   <xsl:import href="mail.xsl"/>
-  <xsl:output method="xml" encoding="UTF-8" indent="no"/>
+  <xsl:output method="xml" encoding="UTF-8" indent="no" media-type="application/vnd.chancery.package+xml"/>
 
   <!-- Whose data this is: a mail address; without one, whoever began the conversation. -->
   <xsl:param name="custodian"/>

@@ -124,7 +124,7 @@ fn lync2013_says_nothing_the_published_schema_does_not_know() {
         all[0],
         ConversationCounts { events: 26, messages: 12, signals: 1, late: 0, left_out: 13, replaced_characters: 3 }
     );
-    assert!(rendered[3].xml.is_none(), "a room with nothing the dialect can say makes no conversation");
+    assert!(rendered[3].text.is_none(), "a room with nothing the dialect can say makes no conversation");
     assert_eq!((all[3].left_out, all[3].messages), (1, 0));
 }
 
@@ -136,12 +136,15 @@ fn counts_files_and_presence() {
         desk.counts,
         ConversationCounts { events: 26, messages: 25, signals: 1, late: 0, left_out: 0, replaced_characters: 4 }
     );
-    let names: Vec<_> = desk.attachments.iter().map(|file| (file.seq, file.name.as_str(), file.size)).collect();
-    assert_eq!(names, [(12, "20261122T100000Z-0001.xlsx", 12), (14, "20261122T100000Z-0002.xlsx", 12)]);
+    let copies = desk.files.iter().filter_map(|file| file.copy().map(|(name, _, size)| (file.seq, name, size)));
+    assert_eq!(
+        copies.collect::<Vec<_>>(),
+        [(12, "20261122T100000Z-0001.xlsx", 12), (14, "20261122T100000Z-0002.xlsx", 12)]
+    );
     assert_eq!((direct.counts.messages, direct.counts.late), (2, 1));
-    assert!(reaction.xml.is_some());
+    assert!(reaction.text.is_some());
 
-    assert!(quiet.xml.is_none(), "signals alone make no conversation");
+    assert!(quiet.text.is_none(), "signals alone make no conversation");
     assert_eq!((quiet.counts.events, quiet.counts.signals, quiet.counts.messages), (1, 1, 0));
     assert!(quiet.presence_after.is_some());
 }

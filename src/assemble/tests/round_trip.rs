@@ -221,7 +221,7 @@ proptest! {
         events[0].room_uri = room.as_str().into();
         let context = BatchContext { adapter: adapter.clone(), ..batch(Dialect::Full) };
         let capture = CapturedFile::Stored { name: stored.clone(), sha256: [1; 32], size: 1, mismatch: false };
-        let mut assembler = Assembler::new(context);
+        let mut assembler = pass(context);
         assembler.begin_room(&events[0], None).unwrap();
         assembler.push(&events[0], &std::collections::BTreeMap::from([(1, capture)])).unwrap();
         let found = document(Dialect::Full, &[assembler.finish().unwrap()]);

@@ -102,7 +102,7 @@ pub(super) fn assemble(
     presence: &mut HashMap<RoomNo, Vec<u8>>,
 ) -> Vec<RenderedConversation> {
     let captures = captures();
-    let mut assembler = Assembler::new(batch.clone());
+    let mut assembler = pass(batch.clone());
     let mut rendered = Vec::new();
     for event in in_stream_order(events, range) {
         if assembler.begins_room(&event) {
@@ -124,11 +124,24 @@ pub(super) fn assemble_all(batch: &BatchContext, events: &[StagedEvent]) -> Vec<
     assemble(batch, events, SeqRange { from: 0, to: Seq::MAX }, &mut HashMap::new())
 }
 
+/// A pass that has seen nothing yet.
+pub(super) fn pass(batch: BatchContext) -> Assembler {
+    Assembler::new(batch, &std::env::temp_dir())
+}
+
+/// The one `Conversation` element of a conversation.
+pub(super) fn xml(conversation: &RenderedConversation) -> Option<Vec<u8>> {
+    let text = conversation.text.as_ref()?;
+    let mut xml = Vec::new();
+    text.write(&text.whole(), &mut xml).unwrap();
+    Some(xml)
+}
+
 /// The document around conversations.
 pub(super) fn document(dialect: Dialect, rendered: &[RenderedConversation]) -> Vec<u8> {
     let mut writer = CanonicalWriter::begin(Vec::new(), dialect).unwrap();
-    for xml in rendered.iter().filter_map(|conversation| conversation.xml.as_ref()) {
-        writer.conversation(xml).unwrap();
+    for text in rendered.iter().filter_map(|conversation| conversation.text.as_ref()) {
+        writer.conversation(text, &text.whole()).unwrap();
     }
     writer.finish().unwrap()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::sections::{Adapter, CollectedWhen};
 use super::super::shape::did_you_mean;
-use super::super::{ByteSize, PACKAGED_TRANSFORMS, SHIPPED_TRANSFORMS, Span};
+use super::super::{ByteSize, SHIPPED_TRANSFORMS, Span};
 use super::Rules;
 
 /// The longest name; longer ones leave too little of a file name's 255 bytes.
@@ -15,6 +15,8 @@ const INTERVAL_MIN_LABORATORY: Span = Span::from_secs(1);
 const INTERVAL_MAX: Span = Span::from_secs(30 * 86_400);
 const MEMORY_MIN: ByteSize = ByteSize::new(128 << 20);
 const MEMORY_MAX: ByteSize = ByteSize::new(1 << 40);
+const FILE_SIZE_MIN: ByteSize = ByteSize::new(1 << 20);
+const FILE_SIZE_MIN_LABORATORY: ByteSize = ByteSize::new(4 << 10);
 const KEEP_MAX: Span = Span::from_secs(3_653 * 86_400);
 
 pub(super) fn check(rules: &mut Rules<'_>) {
@@ -40,6 +42,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         parameters(rules, &step, adapter);
         collection(rules, &step, adapter);
         limits(rules, &step, adapter);
+        file_size(rules, &step, adapter);
     }
 }
 
@@ -89,13 +92,10 @@ fn interval(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
 fn transform(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
     let Some(transform) = adapter.transform.as_deref() else { return };
     let path = ["adapter", step, "transform"];
-    if PACKAGED_TRANSFORMS.contains(&transform) {
-        return not_packaged_yet(rules, &path, transform);
-    }
     if SHIPPED_TRANSFORMS.contains(&transform) {
         return;
     }
-    let expected = format!("an .xsl or .xslt file, or a shipped transform ({})", finished().join(", "));
+    let expected = format!("an .xsl or .xslt file, or a shipped transform ({})", SHIPPED_TRANSFORMS.join(", "));
     let file = Path::new(transform);
     let is_stylesheet =
         file.extension().is_some_and(|end| end.eq_ignore_ascii_case("xsl") || end.eq_ignore_ascii_case("xslt"));
@@ -103,7 +103,7 @@ fn transform(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
         rules.report(&path, "is empty", expected, "remove the key to write the canonical XML");
     } else if !is_stylesheet {
         let word = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let cure = match did_you_mean(word, finished().into_iter()) {
+        let cure = match did_you_mean(word, SHIPPED_TRANSFORMS.into_iter()) {
             Some(close) => format!("did you mean {close:?}?"),
             None => "name a file that ends in .xsl or .xslt".to_owned(),
         };
@@ -111,21 +111,6 @@ fn transform(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
     } else {
         rules.readable_file(&path, file, &expected);
     }
-}
-
-/// The engine publishes what a stylesheet writes. A packaging document is no file for an archive, so until the engine
-/// hands it to the packager, nobody may take one for finished.
-fn not_packaged_yet(rules: &mut Rules<'_>, path: &[&str], transform: &str) {
-    rules.report(
-        path,
-        format!("is {transform:?}, whose mails or archives this version does not package yet"),
-        format!("a transform whose output is the finished file ({})", finished().join(", ")),
-        "choose one of these, or a stylesheet of your own",
-    );
-}
-
-fn finished() -> Vec<&'static str> {
-    SHIPPED_TRANSFORMS.into_iter().filter(|name| !PACKAGED_TRANSFORMS.contains(name)).collect()
 }
 
 fn parameters(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
@@ -171,6 +156,20 @@ fn collection(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
             format!("is \"{}\"", adapter.keep_after_collection),
             "at most 3653d, which is ten years",
             "set it to \"3653d\" or less; use a hold to keep something longer",
+        );
+    }
+}
+
+fn file_size(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
+    let least = if rules.config().laboratory { FILE_SIZE_MIN_LABORATORY } else { FILE_SIZE_MIN };
+    if let Some(size) = adapter.max_file_size
+        && size < least
+    {
+        rules.report(
+            &["adapter", step, "max_file_size"],
+            format!("is \"{size}\""),
+            format!("\"{least}\" or more"),
+            format!("set it to \"{least}\" or more: a part holds at least one message and all participants"),
         );
     }
 }

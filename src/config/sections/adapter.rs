@@ -9,7 +9,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ByteSize, Span};
+use crate::config::{ByteSize, SHIPPED_TRANSFORMS, Span};
 
 /// One output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,8 +23,8 @@ pub struct Adapter {
 
     /// # Transform
     ///
-    /// The XSLT file, or the name of a shipped transform: `xml`, `filedump`, `csv`, `html`, `jsonl`, `akonix`.
-    /// `docs/transforms.md` compares them. Default: none, which writes the canonical XML.
+    /// The XSLT file, or the name of a shipped transform: `xml`, `filedump`, `globalrelay`, `eml`, `csv`, `rsmf`, `html`,
+    /// `jsonl`, `akonix`, `assentor`. `docs/transforms.md` compares them. Default: none, which writes the canonical XML.
     #[schemars(extend("format" = "transform", "examples" = ["filedump"]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transform: Option<String>,
@@ -73,6 +73,37 @@ pub struct Adapter {
     /// Writes outputs zstd-compressed, with `.zst` after the name. Default: false.
     #[serde(default)]
     pub compress: bool,
+
+    /// # Rendering
+    ///
+    /// `whole` hands the stylesheet all conversations of a file in one document; `conversation` hands it each by itself
+    /// and joins the results below their common document element, so that memory stays flat and every processor works.
+    /// Default: `conversation` for the shipped transforms, `whole` for a stylesheet of your own.
+    #[schemars(extend("examples" = ["conversation"]))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub render: Option<Render>,
+
+    /// # Largest file
+    ///
+    /// Outputs are split when they grow beyond this size (before compression): between conversations, and a
+    /// conversation that is larger alone between its messages, with its participants in each part. Default: none.
+    #[schemars(extend("examples" = ["50MB"]))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_file_size: Option<ByteSize>,
+
+    /// # Attachments manifest
+    ///
+    /// Writes, beside each output, a file that ends in `.ATTACH` and lists the uploaded files that the output speaks
+    /// of. Default: false.
+    #[serde(default)]
+    pub attachments_manifest: bool,
+
+    /// # Heartbeat file
+    ///
+    /// Writes an output without conversations for an interval in which nothing happened, for archives that watch for
+    /// silence. Default: false.
+    #[serde(default)]
+    pub heartbeat_file: bool,
 
     /// # Schema
     ///
@@ -159,6 +190,16 @@ pub enum Dialect {
     Ocs2007r2,
 }
 
+/// What a stylesheet is handed at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Render {
+    /// All conversations of a file in one document.
+    Whole,
+    /// Each conversation in a document of its own; the results are joined.
+    Conversation,
+}
+
 /// What proves that the archive has taken a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -193,6 +234,12 @@ fn yes() -> bool {
 }
 
 impl Adapter {
+    /// What its stylesheet is handed at a time.
+    pub fn rendering(&self) -> Render {
+        let shipped = self.transform.as_deref().is_some_and(|name| SHIPPED_TRANSFORMS.contains(&name));
+        self.render.unwrap_or(if shipped { Render::Conversation } else { Render::Whole })
+    }
+
     fn default_interval() -> Span {
         Span::from_secs(900)
     }

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, Span};
-pub use adapter::{Adapter, CollectedWhen, Dialect, TransformLimits};
+pub use adapter::{Adapter, CollectedWhen, Dialect, Render, TransformLimits};
 pub use amqp::{Amqp, QueueType};
 
 /// The whole configuration of one Chancery.

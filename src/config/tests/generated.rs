@@ -97,8 +97,16 @@ fn the_sample_shows_every_key_with_its_default() {
     let adapter = config.adapter.remove(0);
     let default = Adapter::deserialize(toml::toml! { name = "canonical" }).unwrap();
     let limits = TransformLimits { workers: None, ..adapter.limits.clone() };
-    let bare =
-        Adapter { transform: None, pickup: None, schema: None, parameters: Default::default(), limits, ..adapter };
+    let bare = Adapter {
+        transform: None,
+        pickup: None,
+        render: None,
+        max_file_size: None,
+        schema: None,
+        parameters: Default::default(),
+        limits,
+        ..adapter
+    };
     assert_eq!(bare, default);
     assert_eq!((config.intake, config.log), (Config::default().intake, Config::default().log));
 }

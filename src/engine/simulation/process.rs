@@ -10,7 +10,7 @@ use crate::config::CollectedWhen;
 use crate::engine::decide::{self, After, Job, Pace, Work};
 use crate::engine::error::EngineError;
 use crate::model::Ticks;
-use crate::pickup::{BatchNames, Extension, Marker, PickupError, Seen, Sighting};
+use crate::pickup::{BatchNames, Marker, OutputPlace, PickupError, Seen, Sighting};
 use crate::staging::{
     BatchCounts, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, OutputKind, OutputRow, RenderedBatch,
     StagingError, Workplace,
@@ -260,7 +260,7 @@ impl Writer {
                 row(names.attachment(&[u8::try_from(attachment).unwrap_or(0); 32], None), OutputKind::Attachment)
             })
             .collect();
-        outputs.push(row(names.output(Extension::Xml, false), OutputKind::Output));
+        outputs.push(row(names.output(OutputPlace::default(), "xml", false), OutputKind::Output));
         for output in &outputs {
             let content = if output.kind == OutputKind::Output { events.clone() } else { Vec::new() };
             let key = |plan: &Plan| (plan.place(lease.token), output.name.clone());

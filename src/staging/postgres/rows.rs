@@ -126,11 +126,13 @@ pub(super) fn batch_totals(row: &PgRow) -> Result<BatchTotals> {
 
 pub(super) fn output(row: &PgRow) -> Result<OutputRow> {
     let kind: String = row.try_get("kind")?;
-    let kinds = [OutputKind::Attachment, OutputKind::Output];
     Ok(OutputRow {
         position: u32::try_from(row.try_get::<i64, _>("position")?).unwrap_or(u32::MAX),
         name: row.try_get("name")?,
-        kind: kinds.into_iter().find(|one| one.as_str() == kind).ok_or_else(|| unknown("kind of output", &kind))?,
+        kind: OutputKind::ALL
+            .into_iter()
+            .find(|one| one.as_str() == kind)
+            .ok_or_else(|| unknown("kind of output", &kind))?,
         size: number(row, "size")?,
         sha256: digest(row.try_get("sha256")?)?,
         messages: number(row, "messages")?,

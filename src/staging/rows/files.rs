@@ -8,6 +8,8 @@ use crate::model::Ticks;
 pub enum OutputKind {
     /// An uploaded file.
     Attachment,
+    /// The list of the uploaded files that an output speaks of.
+    AttachmentsManifest,
     /// The adapter's output.
     Output,
 }
@@ -71,10 +73,14 @@ pub struct PurgedEvents {
 }
 
 impl OutputKind {
+    /// Every kind, in the order in which files appear on the share.
+    pub const ALL: [Self; 3] = [Self::Attachment, Self::AttachmentsManifest, Self::Output];
+
     /// The word in tables and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Attachment => "attachment",
+            Self::AttachmentsManifest => "attachments-manifest",
             Self::Output => "output",
         }
     }
