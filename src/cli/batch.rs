@@ -333,7 +333,7 @@ fn show(format: Format, batch: Shown) -> Outcome {
         ("conversations", print::count(batch.conversations)),
         ("late", print::count(batch.late)),
         ("presence signals", print::count(batch.signals)),
-        ("left out by the dialect", print::count(batch.left_out)),
+        ("left out by the format", print::count(batch.left_out)),
         ("characters replaced", print::count(batch.replaced_characters)),
     ]);
     rows.extend(batch.supplements.iter().map(|supplement| ("set aside", set_aside(supplement))));

@@ -474,3 +474,62 @@ fn names_of_split_outputs_sort_in_the_order_of_their_content() {
         assert!(output.to_string_lossy().ends_with(&format!("-p{number:06}.xml.zst")), "{}", output.display());
     }
 }
+
+/// The largest memory that the process and, one by one, its children had, in bytes, until it ended.
+fn peaks(mut child: std::process::Child) -> (u64, u64) {
+    let peak = |id: &str| {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:").map(str::to_owned));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).unwrap_or(0) << 10
+    };
+    let id = child.id();
+    let (mut own, mut workers) = (0, 0);
+    while child.try_wait().unwrap().is_none() {
+        own = own.max(peak(&id.to_string()));
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+        let all: String =
+            tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).chain([children]).collect();
+        workers = all.split_whitespace().map(&peak).fold(workers, u64::max);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(child.wait().unwrap().success());
+    (own, workers)
+}
+
+/// Prints the memory that docs/adapters.md states.
+#[test]
+#[ignore = "writes more than a gigabyte and takes minutes; `cargo nextest run --run-ignored only large_conversation` runs it"]
+fn a_large_conversation_is_split_in_bounded_memory() {
+    const MESSAGES: usize = 30_000;
+    let options = "interval = \"1h\"\nmax_file_size = \"50MB\"\n";
+    let lab = Lab::new(
+        Store::Sqlite,
+        &format!(
+            "[[adapter]]\nname = \"plain\"\n{options}[[adapter]]\nname = \"joined\"\n{options}transform = \"xml\"\n\
+             [[adapter]]\nname = \"vantage\"\n{options}transform = \"filedump\"\n"
+        ),
+    );
+    let text = "ten bytes ".repeat(1000);
+    let lines: Vec<String> = (0..MESSAGES).map(|number| said("room:large", &format!("m{number}"), &text)).collect();
+    lab.spool("day.ndjson", &lines);
+    let (daemon, workers) = peaks(lab.command(&["run", "--once"]).spawn().unwrap());
+    let expected: BTreeSet<(String, String)> = keys(&lines).into_iter().collect();
+    for adapter in ["plain", "joined"] {
+        let outputs = output_files(&lab.pickup(adapter));
+        let sizes: Vec<u64> = outputs.iter().map(|output| fs::metadata(output).unwrap().len()).collect();
+        assert!(sizes.iter().all(|size| *size <= 50_000_000), "{sizes:?}");
+        outputs.iter().for_each(|output| validate("canonical.xsd", output));
+        assert_eq!(once_each(&messages(&lab.pickup(adapter))), expected, "{adapter}");
+        println!("{adapter}: {} parts, {} MB", sizes.len(), sizes.iter().sum::<u64>() / 1_000_000);
+    }
+    let dumps = output_files(&lab.pickup("vantage"));
+    let told: usize = dumps.iter().map(|dump| fs::read_to_string(dump).unwrap().matches("<Message>").count()).sum();
+    assert_eq!(told, MESSAGES);
+    println!(
+        "vantage: {} parts; peak memory: process {} MiB, largest worker {} MiB",
+        dumps.len(),
+        daemon >> 20,
+        workers >> 20
+    );
+}

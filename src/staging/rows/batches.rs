@@ -128,7 +128,7 @@ pub struct BatchCounts {
     pub conversations: u64,
     /// Messages marked late.
     pub late: u64,
-    /// Messages the dialect has no place for.
+    /// Messages that the dialect or the transform has no place for.
     pub left_out: u64,
     /// Characters XML forbids, shown as U+FFFD.
     pub replaced_characters: u64,

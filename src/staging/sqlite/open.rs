@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::Mutex;
 
@@ -19,9 +20,10 @@ use crate::staging::{Result, StagingError};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement waits for another process to let go of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is tried to bring the tables up to date, and the pause in between.
+/// How often it is tried to bring the tables up to date, and the pause in between; how long while others are at it.
 const MIGRATION_LOOKS: u32 = 5;
 const MIGRATION_PAUSE: Duration = Duration::from_millis(100);
+const MIGRATION_PATIENCE: Duration = Duration::from_secs(30);
 /// Connections that only read; a running render holds one.
 const READERS: u32 = 8;
 /// Pages in the log before they are copied into the file: fewer, larger copies than the default of 1000.
@@ -55,9 +57,10 @@ pub(in crate::staging) async fn open(path: &Path) -> Result<SqliteStaging> {
     let writer = pool().max_connections(1).idle_timeout(None).max_lifetime(None).connect_with(writing).await?;
     // Two processes may open a new file at once, and the driver takes no lock for that in SQLite. Each step is one
     // transaction: the process that comes second fails, and finds it done when it looks again.
-    let mut looks = 1;
+    let (mut looks, begun) = (1, Instant::now());
     while let Err(error) = migrator(MIGRATIONS).run(&writer).await {
-        if looks == MIGRATION_LOOKS {
+        let others_at_it = is_locked(&error) && begun.elapsed() < MIGRATION_PATIENCE;
+        if looks >= MIGRATION_LOOKS && !others_at_it {
             return Err(error.into());
         }
         looks += 1;
@@ -71,6 +74,17 @@ pub(in crate::staging) async fn open(path: &Path) -> Result<SqliteStaging> {
         any_seen: AtomicBool::new(false),
         returned: Mutex::default(),
     })
+}
+
+/// Whether another connection held the file.
+fn is_locked(error: &MigrateError) -> bool {
+    let error = match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error,
+        _ => return false,
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    // The lower byte is the kind: SQLITE_BUSY or SQLITE_LOCKED.
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
 /// Creates an empty file that only its owner can read: it will hold content. The log beside it takes over
