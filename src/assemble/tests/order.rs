@@ -122,3 +122,46 @@ fn nothing_makes_nothing() {
     let empty = document(Dialect::Lync2013, &[]);
     assert!(empty.ends_with(b"XMLSchema\"></Conversations>\n"));
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn parts_hold_every_message_once_and_no_more_than_allowed(
+        lengths in proptest::collection::vec(0_usize..3000, 1..40),
+        limit in 2_000_u64..20_000,
+        dialect in prop_oneof![Just(Dialect::Full), Just(Dialect::Lync2013)],
+    ) {
+        let lines: Vec<String> = lengths
+            .iter()
+            .enumerate()
+            .map(|(number, length)| {
+                let text = "x".repeat(*length);
+                posted(&format!("m{number}"), &format!("2026-11-22T10:00:{number:02}Z"), &format!(r#"{{"text":"{text}"}}"#))
+            })
+            .collect();
+        let rendered = assemble_all(&batch(dialect), &staged(&lines.join("\n")));
+        let text = rendered[0].text.as_ref().unwrap();
+        let parts = text.parts(limit);
+        let mut next = 0;
+        for (number, part) in (1..).zip(&parts) {
+            prop_assert_eq!((part.number, part.of as usize), (number, parts.len()));
+            prop_assert_eq!(part.messages.start, next);
+            prop_assert!(!part.messages.is_empty());
+            next = part.messages.end;
+            let mut xml = Vec::new();
+            text.write(part, &mut xml).unwrap();
+            prop_assert!(xml.len() as u64 <= text.bytes(part), "never more than was told");
+            prop_assert!(text.bytes(part) <= limit || part.messages.len() == 1);
+            let xml = String::from_utf8(xml).unwrap();
+            prop_assert_eq!(xml.matches("<Message ").count(), part.messages.len());
+            prop_assert_eq!(xml.matches("<FirstMessage ").count(), 1);
+        }
+        prop_assert_eq!(next, lengths.len());
+        // One part less would not do: no two neighbours fit together.
+        for pair in parts.windows(2) {
+            let together = crate::assemble::ConversationPart { number: 1, of: 1, messages: pair[0].messages.start..pair[1].messages.start + 1 };
+            prop_assert!(text.bytes(&together) > limit);
+        }
+    }
+}
