@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::ops::Range;
 
 use super::fault::Fault;
+use super::files::DOCUMENT_FRAME_MAX;
 use super::{DocumentError, Entry, Means, Pass};
 use crate::assemble::{CanonicalWriter, ConversationPart};
 use crate::support::durable::WithPath as _;
@@ -98,11 +99,18 @@ fn render(entry: &Entry, split: Vec<ConversationPart>, pass: &Pass<'_>) -> Resul
 
 /// A canonical document of one part of a conversation.
 pub(super) fn document(entry: &Entry, part: &ConversationPart, means: &Means<'_>) -> Result<Vec<u8>, DocumentError> {
-    let written = CanonicalWriter::begin(Vec::new(), means.adapter.dialect).and_then(|mut writer| {
+    // As large as it will be: growing would hold it twice for a moment.
+    let room = Vec::with_capacity(memory(entry.text.bytes(part)));
+    let written = CanonicalWriter::begin(room, means.adapter.dialect).and_then(|mut writer| {
         writer.conversation(&entry.text, part)?;
         writer.finish()
     });
     Ok(written.at("read", &means.scratch)?)
+}
+
+/// What a document whose conversations take so many bytes takes in memory.
+pub(super) fn memory(bytes: u64) -> usize {
+    usize::try_from(bytes.saturating_add(DOCUMENT_FRAME_MAX)).unwrap_or(0)
 }
 
 /// What the adapter makes of a document: the stylesheet's result, or itself where only a schema is asked.

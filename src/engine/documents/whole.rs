@@ -109,7 +109,9 @@ pub(super) fn heartbeat(pass: &mut Pass<'_>) -> Result<(), DocumentError> {
 }
 
 fn document(group: &[Entry], pass: &Pass<'_>) -> Result<Vec<u8>, DocumentError> {
-    let written = CanonicalWriter::begin(Vec::new(), pass.means.adapter.dialect).and_then(|mut writer| {
+    let bytes = group.iter().map(|entry| entry.text.bytes(&entry.text.whole())).sum();
+    let room = Vec::with_capacity(split::memory(bytes));
+    let written = CanonicalWriter::begin(room, pass.means.adapter.dialect).and_then(|mut writer| {
         for entry in group {
             writer.conversation(&entry.text, &entry.text.whole())?;
         }
