@@ -160,7 +160,17 @@ fn waiting(directory: &Path) -> Result<Vec<PathBuf>, PathError> {
 
 /// Asks the file system to tell of new files. Where it cannot, the regular listing is enough.
 fn watch(directory: &Path, hint: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
-    let made = notify::recommended_watcher(move |_: notify::Result<notify::Event>| hint.notify_one())
+    // Opening and listing the directory are told, too: our own listings must not lead to the next one.
+    let tells_of_change = |told: &notify::Result<notify::Event>| match told {
+        Ok(event) => !event.kind.is_access(),
+        Err(_) => true,
+    };
+    let told = move |told| {
+        if tells_of_change(&told) {
+            hint.notify_one();
+        }
+    };
+    let made = notify::recommended_watcher(told)
         .and_then(|mut watcher| watcher.watch(directory, notify::RecursiveMode::NonRecursive).map(|()| watcher));
     made.inspect_err(|error| tracing::debug!(error = %error, "no notifications, the spool is only listed")).ok()
 }

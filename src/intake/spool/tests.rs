@@ -199,3 +199,22 @@ async fn until(mut reached: impl FnMut() -> bool) {
     }
     panic!("not reached within 10 s");
 }
+
+#[tokio::test]
+async fn only_changes_are_hints_not_our_own_listings() {
+    let dir = tempfile::tempdir().unwrap();
+    let (directory, outside) = (dir.path().join("incoming"), dir.path().join("file"));
+    fs::create_dir(&directory).unwrap();
+    let hint = Arc::new(Notify::new());
+    let watcher = watch(&directory, hint.clone());
+    assert!(watcher.is_some());
+    for _ in 0..3 {
+        assert!(waiting(&directory).unwrap().is_empty());
+    }
+    let early = tokio::time::timeout(Duration::from_millis(300), hint.notified()).await;
+    assert!(early.is_err(), "a listing leads to the next one, for ever");
+    fs::write(&outside, "{}\n").unwrap();
+    fs::rename(&outside, directory.join("a.ndjson")).unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(60), hint.notified()).await;
+    assert!(told.is_ok(), "a file that is moved in is told");
+}
