@@ -64,6 +64,12 @@ pub(super) struct Held<'a> {
     pub(super) seen: i64,
 }
 
+/// How many of the items are new, from how often each key has been seen by now.
+pub(super) fn new_items(items: &[Held<'_>], seen: &[(Vec<u8>, i64)]) -> u64 {
+    let now: HashMap<&[u8], i64> = seen.iter().map(|(key, seen)| (&key[..], *seen)).collect();
+    items.iter().filter(|held| now.get(&held.key[..]) == Some(&held.seen)).count() as u64
+}
+
 /// What a call adds to a source's counts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tally {

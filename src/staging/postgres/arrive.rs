@@ -8,9 +8,9 @@ use sqlx::{PgConnection, Row};
 
 use super::{PostgresStaging, sql};
 use crate::model::Ticks;
-use crate::staging::arrival::{Arrival, Book, EventRow, Held, Inserted, Tally, Tombstone, Variant};
+use crate::staging::arrival::{Arrival, Book, EventRow, Held, Inserted, Tally, Tombstone, Variant, new_items};
 use crate::staging::keys::{broken, count, digest, id_hash, key, plain, whole};
-use crate::staging::{Result, Seq, StagingError};
+use crate::staging::{NewQuarantined, Result, Seq, StagingError};
 
 /// A statement carries at most so many rows and about so many bytes, whatever a call holds.
 const ROWS_MAX: usize = 10_000;
@@ -50,7 +50,7 @@ impl Arrival for Tx<'_> {
         let mut inserted: Vec<Seq> = Vec::with_capacity(rows.len());
         let mut rest = rows;
         while !rest.is_empty() {
-            let (part, after) = rest.split_at(statement_rows(rest));
+            let (part, after) = rest.split_at(statement_rows(rest, |row| row.event.raw.len()));
             rest = after;
             inserted.extend(insert_query(part).fetch_all(&mut *self.connection).await?);
         }
@@ -138,24 +138,11 @@ impl Arrival for Tx<'_> {
 
     async fn quarantine(&mut self, items: &[Held<'_>]) -> Result<u64> {
         let mut new = 0;
-        for held in items {
-            let item = held.item;
-            let seen: i64 = sqlx::query_scalar(sql::QUARANTINE)
-                .bind(&held.key[..])
-                .bind(item.received.ticks())
-                .bind(&*plain(&item.origin))
-                .bind(&*plain(&item.reason))
-                .bind(&*plain(&item.detail))
-                .bind(item.source.as_deref().map(plain).as_deref())
-                .bind(item.event_id.as_deref().map(plain).as_deref())
-                .bind(item.headers.as_deref().map(plain).as_deref())
-                .bind(count(item.raw.len() as u64))
-                .bind(&held.sha256[..])
-                .bind(&item.raw)
-                .bind(held.seen)
-                .fetch_one(&mut *self.connection)
-                .await?;
-            new += u64::from(seen == held.seen);
+        let mut rest = items;
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(statement_rows(rest, |held| held.item.raw.len()));
+            rest = after;
+            new += new_items(part, &quarantine_query(part).fetch_all(&mut *self.connection).await?);
         }
         Ok(new)
     }
@@ -195,11 +182,11 @@ impl Tx<'_> {
 }
 
 /// How many of the rows the next statement carries; at least one.
-fn statement_rows(rows: &[EventRow<'_>]) -> usize {
-    let mut bytes = 0;
+fn statement_rows<T>(rows: &[T], bytes: impl Fn(&T) -> usize) -> usize {
+    let mut sum = 0;
     let fitting = rows.iter().take(ROWS_MAX).take_while(|row| {
-        bytes += row.event.raw.len();
-        bytes <= BYTES_MAX
+        sum += bytes(row);
+        sum <= BYTES_MAX
     });
     fitting.count().max(1)
 }
@@ -221,6 +208,28 @@ fn insert_query<'q>(rows: &'q [EventRow<'_>]) -> InsertQuery<'q> {
         .bind(rows.iter().map(|row| row.event.received.ticks()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| &row.event.sha256[..]).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| &row.event.raw[..]).collect::<Vec<_>>())
+}
+
+type QuarantineQuery<'q> = sqlx::query::QueryAs<'q, sqlx::Postgres, (Vec<u8>, i64), sqlx::postgres::PgArguments>;
+
+/// One statement for many items: each one waits for its answer, and sound events wait with it.
+fn quarantine_query<'q>(items: &'q [Held<'_>]) -> QuarantineQuery<'q> {
+    let text = |of: fn(&NewQuarantined) -> &str| items.iter().map(|held| plain(of(held.item))).collect::<Vec<_>>();
+    let maybe =
+        |of: fn(&NewQuarantined) -> Option<&str>| items.iter().map(|held| of(held.item).map(plain)).collect::<Vec<_>>();
+    sqlx::query_as(sql::QUARANTINE)
+        .bind(items.iter().map(|held| &held.key[..]).collect::<Vec<_>>())
+        .bind(items.iter().map(|held| held.item.received.ticks()).collect::<Vec<_>>())
+        .bind(text(|item| &item.origin))
+        .bind(text(|item| &item.reason))
+        .bind(text(|item| &item.detail))
+        .bind(maybe(|item| item.source.as_deref()))
+        .bind(maybe(|item| item.event_id.as_deref()))
+        .bind(maybe(|item| item.headers.as_deref()))
+        .bind(items.iter().map(|held| count(held.item.raw.len() as u64)).collect::<Vec<_>>())
+        .bind(items.iter().map(|held| &held.sha256[..]).collect::<Vec<_>>())
+        .bind(items.iter().map(|held| &held.item.raw[..]).collect::<Vec<_>>())
+        .bind(items.iter().map(|held| held.seen).collect::<Vec<_>>())
 }
 
 /// Opens an alert or counts it up.

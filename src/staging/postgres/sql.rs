@@ -86,8 +86,13 @@ statements! {
         as t(source_no, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received) \
         where s.source_no = t.source_no";
     QUARANTINE = "insert into quarantine (key, received, origin, reason, detail, source, event_id, headers, size, \
-        sha256, raw, seen, state) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'waiting') \
-        on conflict (key) do update set seen = quarantine.seen + excluded.seen returning seen";
+        sha256, raw, seen, state) \
+        select key, received, origin, reason, detail, source, event_id, headers, size, sha256, raw, seen, 'waiting' \
+        from unnest($1::bytea[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], \
+        $9::bigint[], $10::bytea[], $11::bytea[], $12::bigint[]) with ordinality \
+        as q(key, received, origin, reason, detail, source, event_id, headers, size, sha256, raw, seen, place) \
+        order by place \
+        on conflict (key) do update set seen = quarantine.seen + excluded.seen returning key, seen";
 
     SOURCES = "select uri, whole_uri, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received \
         from sources order by uri collate \"C\"";

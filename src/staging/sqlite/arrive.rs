@@ -8,12 +8,12 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use super::{SqliteStaging, sql};
 use crate::model::Ticks;
-use crate::staging::arrival::{Arrival, Book, EventRow, Held, Inserted, Tally, Tombstone, Variant};
+use crate::staging::arrival::{Arrival, Book, EventRow, Held, Inserted, Tally, Tombstone, Variant, new_items};
 use crate::staging::keys::{broken, count, digest, id_hash, key, plain, whole};
 use crate::staging::{Result, Seq, StagingError};
 
 /// A statement carries one of these numbers of rows and about so many bytes, whatever a call holds.
-const CHUNKS: [usize; 3] = [200, 20, 1];
+const CHUNKS: [usize; 4] = [200, 20, 5, 1];
 const BYTES_MAX: usize = 32 << 20;
 
 /// The statements of one transaction.
@@ -48,7 +48,7 @@ impl Arrival for Tx<'_> {
         let mut inserted = 0;
         let mut rest = rows;
         while !rest.is_empty() {
-            let (part, after) = rest.split_at(statement_rows(rest));
+            let (part, after) = rest.split_at(statement_rows(rest, |row| row.event.raw.len()));
             rest = after;
             inserted += insert_query(part).execute(&mut *self.connection).await?.rows_affected();
         }
@@ -157,24 +157,11 @@ impl Arrival for Tx<'_> {
 
     async fn quarantine(&mut self, items: &[Held<'_>]) -> Result<u64> {
         let mut new = 0;
-        for held in items {
-            let item = held.item;
-            let seen: i64 = sqlx::query_scalar(sql::QUARANTINE)
-                .bind(&held.key[..])
-                .bind(item.received.ticks())
-                .bind(&*plain(&item.origin))
-                .bind(&*plain(&item.reason))
-                .bind(&*plain(&item.detail))
-                .bind(item.source.as_deref().map(plain).as_deref())
-                .bind(item.event_id.as_deref().map(plain).as_deref())
-                .bind(item.headers.as_deref().map(plain).as_deref())
-                .bind(count(item.raw.len() as u64))
-                .bind(&held.sha256[..])
-                .bind(&item.raw)
-                .bind(held.seen)
-                .fetch_one(&mut *self.connection)
-                .await?;
-            new += u64::from(seen == held.seen);
+        let mut rest = items;
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(statement_rows(rest, |held| held.item.raw.len()));
+            rest = after;
+            new += new_items(part, &quarantine_query(part).fetch_all(&mut *self.connection).await?);
         }
         Ok(new)
     }
@@ -215,8 +202,8 @@ pub(super) fn chunk(rows: usize) -> usize {
 }
 
 /// How many of the rows the next statement carries; fewer where they are large.
-fn statement_rows(rows: &[EventRow<'_>]) -> usize {
-    let bytes = |size: usize| rows.iter().take(size).map(|row| row.event.raw.len()).sum::<usize>();
+fn statement_rows<T>(rows: &[T], bytes: impl Fn(&T) -> usize) -> usize {
+    let bytes = |size: usize| rows.iter().take(size).map(&bytes).sum::<usize>();
     CHUNKS.into_iter().find(|&size| size <= rows.len() && bytes(size) <= BYTES_MAX).unwrap_or(1)
 }
 
@@ -241,6 +228,31 @@ fn insert_query<'q>(rows: &'q [EventRow<'_>]) -> InsertQuery<'q> {
             .bind(event.received.ticks())
             .bind(&event.sha256[..])
             .bind(&event.raw[..]);
+    }
+    query
+}
+
+type QuarantineQuery<'q> = sqlx::query::QueryAs<'q, sqlx::Sqlite, (Vec<u8>, i64), sqlx::sqlite::SqliteArguments>;
+
+/// One statement for many items: each one waits for its answer, and sound events wait with it.
+fn quarantine_query<'q>(items: &'q [Held<'_>]) -> QuarantineQuery<'q> {
+    let statement = sql::many(sql::QUARANTINE, sql::QUARANTINE_VALUES, sql::QUARANTINE_END, items.len());
+    let mut query = sqlx::query_as(AssertSqlSafe(statement));
+    for held in items {
+        let item = held.item;
+        query = query
+            .bind(&held.key[..])
+            .bind(item.received.ticks())
+            .bind(plain(&item.origin))
+            .bind(plain(&item.reason))
+            .bind(plain(&item.detail))
+            .bind(item.source.as_deref().map(plain))
+            .bind(item.event_id.as_deref().map(plain))
+            .bind(item.headers.as_deref().map(plain))
+            .bind(count(item.raw.len() as u64))
+            .bind(&held.sha256[..])
+            .bind(&item.raw[..])
+            .bind(held.seen);
     }
     query
 }

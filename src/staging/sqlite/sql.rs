@@ -60,9 +60,6 @@ statements! {
         last_sequence = coalesce(max(last_sequence, $5), last_sequence, $5), \
         heartbeat_sequence = coalesce(max(heartbeat_sequence, $6), heartbeat_sequence, $6), \
         last_received = max(last_received, $7) where source_no = $1";
-    QUARANTINE = "insert into quarantine (key, received, origin, reason, detail, source, event_id, headers, size, \
-        sha256, raw, seen, state) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'waiting') \
-        on conflict (key) do update set seen = quarantine.seen + excluded.seen returning seen";
 
     SOURCES = "select uri, whole_uri, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received \
         from sources order by uri";
@@ -192,6 +189,11 @@ pub(super) const INSERT_EVENTS: &str = "insert into events (source_no, event_id,
     person_no, message_id, time, time_is_receipt, sequence, received, conflict, sha256, raw) values ";
 pub(super) const EVENT_VALUES: &str = "(?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)";
 pub(super) const INSERT_EVENTS_END: &str = " on conflict (source_no, event_id, variant) do nothing";
+pub(super) const QUARANTINE: &str = "insert into quarantine (key, received, origin, reason, detail, source, \
+    event_id, headers, size, sha256, raw, seen, state) values ";
+pub(super) const QUARANTINE_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')";
+pub(super) const QUARANTINE_END: &str = " on conflict (key) do update set seen = quarantine.seen + excluded.seen \
+    returning key, seen";
 pub(super) const VARIANTS: &str = "with k (source_no, event_id) as (values ";
 pub(super) const VARIANTS_END: &str = ") select e.seq, e.source_no, e.event_id, e.variant, e.sha256 \
     from k cross join events e on e.source_no = k.source_no and e.event_id = k.event_id \
@@ -235,6 +237,7 @@ mod tests {
         }
         let of_many_rows = [
             many(INSERT_EVENTS, EVENT_VALUES, INSERT_EVENTS_END, 2),
+            many(QUARANTINE, QUARANTINE_VALUES, QUARANTINE_END, 2),
             many(VARIANTS, "(?, ?)", VARIANTS_END, 2),
             many(SEEN, "(?, ?)", SEEN_END, 2),
             many(ADD_SEEN, "(?, ?, ?, ?)", ADD_SEEN_END, 2),
