@@ -18,6 +18,9 @@ mod store;
 mod world;
 
 use std::fmt::Write as _;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::{Adapter, CollectedWhen, Span};
 use world::{Dice, Order, Scheduler, World};
@@ -191,11 +194,33 @@ fn nothing_is_lost_or_twice_in_any_history() {
         }
         return;
     }
-    for seed in 0..number("CHANCERY_SIMULATION_SEEDS").unwrap_or(1_000) {
-        if let Some((violation, _)) = play(Plan::of(seed), false) {
-            explain(Plan::of(seed), &violation);
-        }
+    let seeds = number("CHANCERY_SIMULATION_SEEDS").unwrap_or(1_000);
+    if let Some((seed, violation)) = first_violation(seeds) {
+        explain(Plan::of(seed), &violation);
     }
+}
+
+/// Plays the seeds below `seeds` on all processors, until one of them is violated.
+fn first_violation(seeds: u64) -> Option<(u64, String)> {
+    let (next, found) = (AtomicU64::new(0), Mutex::new(None));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    if let Some((violation, _)) = play(Plan::of(seed), false) {
+                        found.lock().unwrap().get_or_insert((seed, violation));
+                        // Nobody begins another one.
+                        next.store(seeds, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
 }
 
 #[test]

@@ -346,11 +346,13 @@ struct Task {
 pub(super) struct Scheduler {
     pub(super) world: Rc<RefCell<World>>,
     tasks: Vec<Task>,
+    /// Places of the tasks that can go on, while one of them is chosen.
+    ready: Vec<usize>,
 }
 
 impl Scheduler {
     pub(super) fn new(world: World) -> Self {
-        Self { world: Rc::new(RefCell::new(world)), tasks: Vec::new() }
+        Self { world: Rc::new(RefCell::new(world)), tasks: Vec::new(), ready: Vec::new() }
     }
 
     /// Adds a task of a process, or of the world itself.
@@ -424,22 +426,31 @@ impl Scheduler {
     }
 
     /// One of the tasks that can go on; when there is none, time passes.
-    fn choose(&self) -> Option<usize> {
+    fn choose(&mut self) -> Option<usize> {
         let mut world = self.world.borrow_mut();
-        let at = |task: &Task, world: &World| {
-            let paused = task.process.map_or(0, |process| world.processes[process].paused_until);
-            task.wake.get().max(paused)
-        };
-        let now = world.now;
-        let ready = self.tasks.iter().filter(|task| at(task, &world) <= now).count();
-        if ready == 0 {
-            let next = self.tasks.iter().map(|task| at(task, &world)).min().unwrap_or(i64::MAX);
+        let (now, mut next) = (world.now, i64::MAX);
+        self.ready.clear();
+        // Once through, by index: here an unoptimised build spends most of its time.
+        for (place, task) in self.tasks.iter().enumerate() {
+            let mut at = task.wake.get();
+            if let Some(process) = task.process {
+                let paused = world.processes[process].paused_until;
+                if paused > at {
+                    at = paused;
+                }
+            }
+            if at <= now {
+                self.ready.push(place);
+            } else if at < next {
+                next = at;
+            }
+        }
+        if self.ready.is_empty() {
             let agenda = world.agenda.first_key_value().map_or(i64::MAX, |(at, _)| *at);
             // With nothing left to do, a minute at a time to the end.
             world.now = next.min(agenda).min(now + 60_000).max(now + 1);
             return None;
         }
-        let chosen = world.dice.below(ready);
-        self.tasks.iter().enumerate().filter(|(_, task)| at(task, &world) <= now).nth(chosen).map(|(place, _)| place)
+        Some(self.ready[world.dice.below(self.ready.len())])
     }
 }
