@@ -34,9 +34,7 @@ pub(crate) struct Edit {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tests {
-    /// The package.
-    pub(crate) package: String,
-    /// The test target; none: the library's own tests.
+    /// The test target; none: the libraries' own tests.
     pub(crate) target: Option<String>,
     /// Parts of names: a test that contains one of them is run.
     pub(crate) filters: Vec<String>,

@@ -40,20 +40,16 @@ impl<'a> Trial<'a> {
 
     /// Runs tests and tells what they noticed.
     pub(crate) fn of(&self, tests: &Tests) -> Result<Outcome, String> {
-        // The binary is what most tests run, whichever package they stand in.
-        for arguments in [&["build", "--bin", "chancery"][..], &["test", "--no-run"]] {
-            let mut cargo = self.cargo(arguments);
-            if arguments[0] == "test" {
-                select(&mut cargo, tests);
-            }
-            let built = output(&mut cargo)?;
-            if !built.status.success() {
-                let error = String::from_utf8_lossy(&built.stderr)
-                    .lines()
-                    .find(|line| line.starts_with("error"))
-                    .map(str::to_owned);
-                return Ok(Outcome::DoesNotBuild { error: error.unwrap_or_else(|| "cargo says no more".into()) });
-            }
+        // What cargo knows nothing of: the tests of the judge run the product's binary. The product's own library tests need none.
+        if tests.target.is_some()
+            && let Some(outcome) = failed_to_build(&mut self.cargo(&["build", "--bin", "chancery"]))?
+        {
+            return Ok(outcome);
+        }
+        let mut cargo = self.cargo(&["test", "--no-run"]);
+        select(&mut cargo, tests);
+        if let Some(outcome) = failed_to_build(&mut cargo)? {
+            return Ok(outcome);
         }
         let mut cargo = self.cargo(&["test", "--no-fail-fast"]);
         select(&mut cargo, tests);
@@ -71,18 +67,29 @@ impl<'a> Trial<'a> {
 
     fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.args(arguments).arg("--quiet").arg("--locked").current_dir(self.tree.dir());
+        // The whole workspace each time: then what it depends on has the same features and is built once.
+        command.args(arguments).args(["--workspace", "--quiet", "--locked"]).current_dir(self.tree.dir());
         command.env("CARGO_TARGET_DIR", &self.build).env_remove("RUSTFLAGS");
         command
     }
 }
 
 fn select(cargo: &mut Command, tests: &Tests) {
-    cargo.args(["--package", &tests.package]);
     match &tests.target {
         Some(target) => cargo.args(["--test", target]),
         None => cargo.arg("--lib"),
     };
+}
+
+/// Builds; gives the outcome when that fails.
+fn failed_to_build(cargo: &mut Command) -> Result<Option<Outcome>, String> {
+    let built = output(cargo)?;
+    if built.status.success() {
+        return Ok(None);
+    }
+    let stderr = String::from_utf8_lossy(&built.stderr);
+    let error = stderr.lines().find(|line| line.starts_with("error")).unwrap_or("cargo says no more").to_owned();
+    Ok(Some(Outcome::DoesNotBuild { error }))
 }
 
 fn output(command: &mut Command) -> Result<Output, String> {
@@ -120,7 +127,7 @@ impl fmt::Display for Outcome {
 
 impl fmt::Display for Tests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}: {}", self.package, self.target.as_deref().unwrap_or("lib"), self.filters.join(", "))
+        write!(f, "{}: {}", self.target.as_deref().unwrap_or("lib"), self.filters.join(", "))
     }
 }
 
