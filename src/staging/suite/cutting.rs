@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::kit::{ALL, Fixture, event, events, heartbeat, minute, new_cut};
@@ -86,10 +85,9 @@ pub(super) async fn every_event_is_in_one_batch_while_writers_commit(f: &Fixture
 /// in the end: an event that appears later in a range already cut would be lost.
 pub(super) async fn race(f: &Fixture, race: &Race) {
     let total = race.calls.len() * race.events;
-    let writing = Arc::new(AtomicUsize::new(race.calls.len()));
     let events = race.events;
     let writers = race.calls.into_iter().enumerate().map(|(writer, call)| {
-        let (staging, writing) = (Arc::clone(&f.staging), Arc::clone(&writing));
+        let staging = Arc::clone(&f.staging);
         tokio::spawn(async move {
             for start in (0..events).step_by(call) {
                 let one = |n: usize| event("s", &format!("{writer}-{n}"));
@@ -97,14 +95,14 @@ pub(super) async fn race(f: &Fixture, race: &Race) {
                 let staged = staging.stage(&Arrivals { events, quarantined: Vec::new() }).await.unwrap();
                 assert_eq!(staged.duplicates, 0);
             }
-            writing.fetch_sub(1, Ordering::SeqCst);
         })
     });
     let writers: Vec<_> = writers.collect();
-    let adapters = ["one", "two"].map(async |adapter| {
+    let cutting = async |adapter| {
         let mut batches = Vec::new();
         for end in 1.. {
-            let over = writing.load(Ordering::SeqCst) == 0;
+            // One that has failed is over, too.
+            let over = writers.iter().all(tokio::task::JoinHandle::is_finished);
             let batch = f.cut(adapter, end).await;
             let held = f.staging.count_events(batch.range).await.unwrap();
             batches.push((batch.range, held));
@@ -114,9 +112,9 @@ pub(super) async fn race(f: &Fixture, race: &Race) {
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
         batches
-    });
-    let [one, two] = adapters;
-    for batches in <[_; 2]>::from(tokio::join!(one, two)) {
+    };
+    let cut = tokio::join!(cutting("one"), cutting("two"));
+    for batches in <[_; 2]>::from(cut) {
         assert!(batches.len() > 3, "cuts must fall among commits, or nothing is tested");
         let mut last = 0;
         let mut sum = 0;
