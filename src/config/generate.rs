@@ -55,7 +55,10 @@ fn sample_section(text: &mut String, key: &Key, section: &Section) {
     let _ = writeln!(text, "{absent}[{}]", key.name);
     for inner in &section.keys {
         text.push('\n');
-        sample_key(text, inner, None);
+        match &inner.shape {
+            Shape::Entries(nested) => sample_nested(text, inner, nested, &format!("[[{}.{}]]", key.name, inner.name)),
+            _ => sample_key(text, inner, None),
+        }
     }
 }
 
@@ -72,7 +75,9 @@ fn sample_entries(text: &mut String, key: &Key, section: &Section, entries: &[&[
                 (0, value) => {
                     text.push('\n');
                     match &inner.shape {
-                        Shape::Section(nested) => sample_nested(text, &key.name, inner, nested),
+                        Shape::Section(nested) => {
+                            sample_nested(text, inner, nested, &format!("[{}.{}]", key.name, inner.name));
+                        }
                         _ => sample_key(text, inner, value),
                     }
                 }
@@ -85,10 +90,10 @@ fn sample_entries(text: &mut String, key: &Key, section: &Section, entries: &[&[
     }
 }
 
-/// A section within an entry, commented out with its header: it belongs to the entry above it.
-fn sample_nested(text: &mut String, list: &str, key: &Key, section: &Section) {
+/// A section within an entry, or a list within a section, commented out with its header: it belongs to what is above it.
+fn sample_nested(text: &mut String, key: &Key, section: &Section, header: &str) {
     comment(text, &format!("{}. {}", key.title, section_text(key, section)));
-    let _ = writeln!(text, "#[{list}.{}]", key.name);
+    let _ = writeln!(text, "#{header}");
     for inner in &section.keys {
         text.push('\n');
         sample_key(text, inner, None);
@@ -180,8 +185,13 @@ pub fn reference() -> String {
         paragraph(&mut page, &section_text(key, section));
         for inner in &section.keys {
             let settable = matches!(key.shape, Shape::Section(_));
-            if let Shape::Section(nested) = &inner.shape {
-                let _ = writeln!(page, "### `[{}.{}]`: {}\n", key.name, inner.name, inner.title);
+            let nested = match &inner.shape {
+                Shape::Section(nested) => Some((nested, format!("[{}.{}]", key.name, inner.name))),
+                Shape::Entries(nested) => Some((nested, format!("[[{}.{}]]", key.name, inner.name))),
+                _ => None,
+            };
+            if let Some((nested, header)) = nested {
+                let _ = writeln!(page, "### `{header}`: {}\n", inner.title);
                 paragraph(&mut page, &section_text(inner, nested));
                 for innermost in &nested.keys {
                     reference_key(&mut page, &format!("{}.{}", key.name, inner.name), innermost, None);
@@ -242,7 +252,7 @@ Later layers win over earlier ones:
 2. the file: `--config FILE`, else the file that `$CHANCERY_CONFIG` names, else `./chancery.toml`, else
    `/etc/chancery/chancery.toml`; at most 1 MiB of UTF-8;
 3. the environment: `CHANCERY__SECTION__KEY=value`, two underscores between the parts; entries of
-   `[[source]]` and `[[adapter]]` have no variables;
+   `[[source]]`, `[[adapter]]` and `[[files.host]]` have no variables;
 4. the command line: `--set section.key=value`, and `--set adapter.NAME.key=value` for the adapter of
    that name. Never put a password on a command line; no key takes one.
 

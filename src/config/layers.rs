@@ -178,7 +178,18 @@ impl Layers {
                 path.push(rest.join("."));
                 self.put(path, value_from_text(&Shape::Text, text), origin);
             }
-            (Some(Shape::Section(inner) | Shape::Entries(inner)), _) => {
+            (Some(Shape::Entries(_)), _) => {
+                let list = path.join(".");
+                let cure = format!("write it as [[{list}]] in the file");
+                self.refuse(
+                    origin,
+                    &list,
+                    "is a list of tables",
+                    "a key outside lists, whose entries have no names",
+                    &cure,
+                );
+            }
+            (Some(Shape::Section(inner)), _) => {
                 let example = inner.keys.first().map_or("KEY", |key| &key.name);
                 let cure = format!("name one of its keys, such as {name}.{example}");
                 self.refuse(origin, &dotted(), "is a section", "a key", &cure);

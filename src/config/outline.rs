@@ -11,7 +11,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use super::sections::{
-    Adapter, Amqp, Config, Conversations, Files, Intake, Log, Source, Spool, StagingSection, TransformLimits,
+    Adapter, Amqp, Config, Conversations, FileHost, Files, Intake, Log, Source, Spool, StagingSection, TransformLimits,
 };
 
 /// A table of keys.
@@ -157,6 +157,7 @@ fn field_order(type_name: &str) -> &'static [&'static str] {
         "Intake" => fields::<Intake>(),
         "StagingSection" => fields::<StagingSection>(),
         "Files" => fields::<Files>(),
+        "FileHost" => fields::<FileHost>(),
         "Conversations" => fields::<Conversations>(),
         "Adapter" => fields::<Adapter>(),
         "TransformLimits" => fields::<TransformLimits>(),

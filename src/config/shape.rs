@@ -130,7 +130,7 @@ impl Judge<'_> {
         match (&key.shape, value) {
             (Shape::Section(section), Value::Table(table)) => self.section(section, table, path),
             (Shape::Entries(section), Value::Array(items)) if items.iter().all(Value::is_table) => {
-                self.entries(key, section, items, path);
+                self.entries(section, items, path);
             }
             (Shape::Texts, Value::Table(table)) => {
                 let wrong: Vec<String> =
@@ -143,7 +143,7 @@ impl Judge<'_> {
                 }
             }
             (_, value) => {
-                if let Some((expected, cure)) = mismatch(key, value) {
+                if let Some((expected, cure)) = mismatch(key, value, path) {
                     self.report(path, show(&key.name, value), expected, cure);
                     return false;
                 }
@@ -152,11 +152,12 @@ impl Judge<'_> {
         true
     }
 
-    fn entries(&mut self, key: &Key, section: &Section, items: &mut [Value], path: &mut Vec<String>) {
+    fn entries(&mut self, section: &Section, items: &mut [Value], path: &mut Vec<String>) {
         for (index, item) in items.iter_mut().enumerate() {
             let Value::Table(table) = item else { continue };
             path.push(index.to_string());
-            self.entry = Some(entry_label(&key.name, index, table.get("name").and_then(Value::as_str)));
+            let list = path[..path.len() - 1].join(".");
+            self.entry = Some(entry_label(&list, index, table.get("name").and_then(Value::as_str)));
             self.depth = path.len();
             self.section(section, table, path);
             self.entry = None;
@@ -168,7 +169,9 @@ impl Judge<'_> {
     fn unknown_key(&mut self, section: &Section, name: &str, path: &[String]) {
         let known = || section.keys.iter().map(|key| key.name.as_str());
         let secret = matches!(name, "password" | "passwd" | "secret") && section.key("password_file").is_some();
+        let token = matches!(name, "token" | "bearer" | "secret") && section.key("token_file").is_some();
         let cure = match did_you_mean(name, known()) {
+            _ if token => "write the token to a file and name it in token_file, or use token_env".to_owned(),
             _ if secret => "write the password to a file and name it in password_file, or use password_env".to_owned(),
             Some(close) => format!("did you mean {close}?"),
             None => "remove it, or see `chancery config sample`".to_owned(),
@@ -190,8 +193,8 @@ impl Judge<'_> {
     }
 }
 
-/// What the key takes and how to mend this value; `None` if it fits.
-fn mismatch(key: &Key, value: &Value) -> Option<(String, String)> {
+/// What the key at `path` takes and how to mend this value; `None` if it fits.
+fn mismatch(key: &Key, value: &Value, path: &[String]) -> Option<(String, String)> {
     let text = value.as_str();
     let fits = match &key.shape {
         Shape::Flag => value.is_bool(),
@@ -206,7 +209,7 @@ fn mismatch(key: &Key, value: &Value) -> Option<(String, String)> {
         Shape::Words(words) => text.is_some_and(|text| words.iter().any(|word| word == text)),
         Shape::Texts | Shape::Section(_) | Shape::Entries(_) => false,
     };
-    (!fits).then(|| (expectation(key), cure(key, value)))
+    (!fits).then(|| (expectation(key), cure(key, value, path)))
 }
 
 /// What a key takes, in words.
@@ -230,8 +233,11 @@ pub(super) fn expectation(key: &Key) -> String {
     }
 }
 
-fn cure(key: &Key, value: &Value) -> String {
+fn cure(key: &Key, value: &Value, path: &[String]) -> String {
     let name = &key.name;
+    // Headers do not count the entries of lists.
+    let header =
+        || path.iter().filter(|step| step.parse::<usize>().is_err()).map(String::as_str).collect::<Vec<_>>().join(".");
     match (&key.shape, value) {
         (Shape::Flag, Value::String(text)) if text == "true" || text == "false" => "leave the quotes out".to_owned(),
         (Shape::Flag, _) => format!("write {name} = true or {name} = false"),
@@ -254,8 +260,8 @@ fn cure(key: &Key, value: &Value) -> String {
                 None => "write \"removed\", or for archives that only read \"after:2h\"".to_owned(),
             }
         }
-        (Shape::Section(_), _) => format!("write [{name}] on a line of its own, its keys below"),
-        (Shape::Entries(_), _) => format!("write [[{name}]] on a line of its own, its keys below"),
+        (Shape::Section(_), _) => format!("write [{}] on a line of its own, its keys below", header()),
+        (Shape::Entries(_), _) => format!("write [[{}]] on a line of its own, its keys below", header()),
         (Shape::Texts, _) => format!("write {name} = {{ NAME = \"text\" }}"),
         (Shape::Path, Value::String(text)) if text.is_empty() => "name a path, or leave the key out".to_owned(),
         (Shape::Text | Shape::Path | Shape::Transform, _) => "put the value in double quotes".to_owned(),

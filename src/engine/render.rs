@@ -143,18 +143,27 @@ pub(super) async fn discard(share: &Share, lane: &Arc<Lane>, workplace: Workplac
 /// Brings the bytes of the batch's files into the vault and records each outcome, once and for all:
 /// rendering again must find the same, whatever became of the source meanwhile.
 async fn capture_files(shared: &Arc<Shared>, batch: &BatchRow) -> Result<(), EngineError> {
-    let source = FileSource { root: shared.config.files.root.clone() };
+    let mut source = None;
     loop {
         let _gate = shared.files_gate(VaultUse::Capture).await?;
         let events = shared.staging.uncaptured(batch.range, CAPTURE_EVENTS).await?;
         if events.is_empty() {
             return Ok(());
         }
-        let (shared_there, source) = (Arc::clone(shared), source.clone());
-        let captured = tokio::task::spawn_blocking(move || capture_all(&shared_there, &source, &events))
-            .await
-            .map_err(|panic| EngineError::TaskPanicked { detail: panic.to_string() })?;
-        shared.staging.record_captures(&captured?).await?;
+        let (shared_there, opened) = (Arc::clone(shared), source.take());
+        let captured = tokio::task::spawn_blocking(move || {
+            let source = match opened {
+                Some(source) => source,
+                None => FileSource::open(&shared_there.config.files)?,
+            };
+            let rows = capture_all(&shared_there, &source, &events)?;
+            Ok::<_, EngineError>((source, rows))
+        })
+        .await
+        .map_err(|panic| EngineError::TaskPanicked { detail: panic.to_string() })?;
+        let (opened, rows) = captured?;
+        shared.staging.record_captures(&rows).await?;
+        source = Some(opened);
     }
 }
 

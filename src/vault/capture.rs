@@ -1,7 +1,7 @@
-//! Getting at the bytes of an event's file: inline in the event, or below the configured root.
+//! Getting at the bytes of an event's file: inline in the event, below the configured root, or from a configured host.
 //!
-//! A location can never lead out of the root: the kernel resolves it beneath the root's directory and
-//! follows no links.
+//! A path can never lead out of the root: the kernel resolves it beneath the root's directory and follows no
+//! links. A URL can never lead to another host: see [`fetch`].
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 
+use super::fetch::{self, Hosts};
 use super::{Digest, Vault, VaultError};
+use crate::config::Files;
 use crate::model::{Text, event};
 use crate::staging::Capture;
 
@@ -19,10 +22,22 @@ use crate::staging::Capture;
 const EXTENSION_CHARS_MAX: usize = 10;
 
 /// Where the bytes of files may come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct FileSource {
     /// The chat server's file repository, if there is one.
-    pub root: Option<PathBuf>,
+    pub(super) root: Option<PathBuf>,
+    /// The servers that may be asked.
+    pub(super) hosts: Hosts,
+}
+
+impl FileSource {
+    /// What the configuration allows. Tokens and certificates are read now.
+    ///
+    /// # Errors
+    /// [`VaultError::Access`] when a token or a certificate cannot be had.
+    pub fn open(files: &Files) -> Result<Self, VaultError> {
+        Ok(Self { root: files.root.clone(), hosts: Hosts::open(files)? })
+    }
 }
 
 /// Brings the bytes of an event's file into the vault.
@@ -39,16 +54,12 @@ pub fn capture(vault: &Vault, source: &FileSource, file: Option<&event::File<'_>
             Err(error) => return Ok(missing(format!("file.inline is no base64: {error}"))),
         }
     } else if let Some(location) = &file.location {
-        let opened = match (&source.root, location.as_str()) {
-            (None, _) => return Ok(missing("file.location is given, but files.root is not configured")),
-            (_, None) => return Ok(missing("file.location holds half a surrogate pair")),
-            (Some(root), Some(location)) => open_below(root, location),
+        let Some(location) = location.as_str() else {
+            return Ok(missing("file.location holds half a surrogate pair"));
         };
-        match opened.map(|bytes| vault.put(bytes)) {
-            Ok(Err(VaultError::Source(error))) | Err(error) => {
-                return Ok(missing(format!("the file repository did not give the file: {error}")));
-            }
-            Ok(stored) => stored?,
+        match take(vault, source, location)? {
+            Ok(stored) => stored,
+            Err(reason) => return Ok(missing(reason)),
         }
     } else {
         // A download names its content by digest; the upload brought the bytes.
@@ -65,6 +76,25 @@ pub fn capture(vault: &Vault, source: &FileSource, file: Option<&event::File<'_>
     let mismatch = digest_differs || file.size.is_some_and(|claimed| claimed != size);
     let extension = file.name.as_ref().and_then(|name| safe_extension(&name.to_string_lossy()));
     Ok(Capture::Stored { sha256, size, mismatch, extension })
+}
+
+/// Brings the bytes at a location into the vault, or tells why they cannot be had.
+fn take(vault: &Vault, source: &FileSource, location: &str) -> Result<Result<(Digest, u64), String>, VaultError> {
+    let (giver, stored) = if fetch::is_url(location) {
+        match source.hosts.fetch(location) {
+            Ok((host, body)) => (host, vault.put(body)),
+            Err(error) => return Ok(Err(error.to_string())),
+        }
+    } else if let Some(root) = &source.root {
+        ("the file repository", open_below(root, location).map_err(VaultError::Source).and_then(|file| vault.put(file)))
+    } else {
+        return Ok(Err("file.location is a path, but files.root is not configured".to_owned()));
+    };
+    match stored {
+        Ok(stored) => Ok(Ok(stored)),
+        Err(VaultError::Source(error)) => Ok(Err(format!("{giver} did not give the file: {error}"))),
+        Err(error) => Err(error),
+    }
 }
 
 fn claimed_digest(claimed: &Text<'_>) -> Option<Digest> {
@@ -86,13 +116,25 @@ fn missing(reason: impl Into<String>) -> Capture {
 
 /// Opens a regular file strictly below `root`; `..`, absolute paths and links of any kind are refused by the kernel.
 fn open_below(root: &Path, location: &str) -> io::Result<impl Read> {
+    if location.is_empty() {
+        return Err(io::Error::other("the path is empty"));
+    }
+    if location.contains('\0') {
+        return Err(io::Error::other("the path holds a NUL"));
+    }
     let directory = rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     // NONBLOCK: opening a FIFO must not wait for its writer; it has no effect on regular files.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let file = File::from(openat2(directory, location, flags, Mode::empty(), resolve)?);
+    let opened = openat2(directory, location, flags, Mode::empty(), resolve).map_err(|errno| match errno {
+        Errno::XDEV => io::Error::other("the path leads out of the file repository"),
+        Errno::LOOP => io::Error::other("the path goes over a link"),
+        Errno::NOENT => io::Error::new(io::ErrorKind::NotFound, "there is no such file"),
+        other => other.into(),
+    });
+    let file = File::from(opened?);
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     Ok(file)
 }
@@ -100,13 +142,7 @@ fn open_below(root: &Path, location: &str) -> io::Result<impl Read> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed test should panic")]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
-
-    fn located(location: &str) -> event::File<'_> {
-        event::File { location: Some(Text::from(location)), ..Default::default() }
-    }
 
     #[test]
     fn inline_bytes_are_captured_and_compared_with_the_claim() {
@@ -134,30 +170,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(safe_extension(name).as_deref(), ending, "{name:?}");
-        }
-    }
-
-    #[test]
-    fn a_location_never_leads_out_of_the_root() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("root");
-        std::fs::create_dir_all(root.join("sub")).unwrap();
-        std::fs::write(root.join("sub/in.txt"), "inside").unwrap();
-        std::fs::write(dir.path().join("out.txt"), "outside").unwrap();
-        symlink(dir.path().join("out.txt"), root.join("link.txt")).unwrap();
-        symlink(dir.path(), root.join("linkdir")).unwrap();
-        rustix::fs::mknodat(CWD, root.join("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
-        let vault = Vault::open(&dir.path().join("vault")).unwrap();
-        let source = FileSource { root: Some(root.clone()) };
-
-        let inside = capture(&vault, &source, Some(&located("sub/in.txt"))).unwrap();
-        assert!(matches!(inside, Capture::Stored { size: 6, .. }));
-        let absolute = dir.path().join("out.txt").display().to_string();
-        for escape in
-            ["../out.txt", "sub/../../out.txt", &absolute, "link.txt", "linkdir/out.txt", "pipe", "sub", "", "no\0name"]
-        {
-            let refused = capture(&vault, &source, Some(&located(escape))).unwrap();
-            assert!(matches!(refused, Capture::Missing { .. }), "{escape:?} gave {refused:?}");
         }
     }
 }

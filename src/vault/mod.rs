@@ -4,6 +4,7 @@
 //! written once, durably, before anything refers to it, and its digest is checked again on each read.
 
 mod capture;
+mod fetch;
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -19,6 +20,7 @@ use crate::support::durable::{self, PathError, WithPath};
 use crate::support::step::Step;
 
 pub use capture::{FileSource, capture};
+pub use fetch::AccessError;
 
 /// SHA-256 of a content.
 pub type Digest = [u8; 32];
@@ -74,6 +76,9 @@ pub enum VaultError {
     /// The source of the bytes failed while it was read. Retrying may help.
     #[error("cannot read the file's bytes")]
     Source(#[source] io::Error),
+    /// A token or a certificate for fetching files cannot be had. Retrying helps once it can.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The stored bytes are not what their name says. Retrying never helps.
     #[error("the vault's copy of {} is damaged: its bytes have another digest", hex::encode(expected))]
     Damaged {

@@ -9,6 +9,7 @@ mod crash;
 mod crash_points;
 mod end_to_end;
 mod fencing;
+mod files;
 mod operations;
 mod poison;
 mod pressure;

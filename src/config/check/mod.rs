@@ -5,6 +5,7 @@
 
 mod adapters;
 mod amqp;
+mod files;
 mod places;
 mod sources;
 mod staging;
@@ -27,6 +28,7 @@ pub(super) fn check(loaded: &Loaded, broken: &Broken) -> Vec<Problem> {
     amqp::check(&mut rules);
     intake(&mut rules);
     staging::check(&mut rules);
+    files::check(&mut rules);
     conversations(&mut rules);
     adapters::check(&mut rules);
     places::check(&mut rules);
@@ -69,6 +71,9 @@ impl<'a> Rules<'a> {
                 let name = self.config().adapter.get(index).map(|adapter| adapter.name.as_str());
                 (Some(entry_label(list, index, name.filter(|_| *list == "adapter"))), rest.join("."))
             }
+            ["files", "host", index, rest @ ..] => {
+                (Some(entry_label("files.host", index.parse().unwrap_or(0), None)), rest.join("."))
+            }
             _ => (None, path.join(".")),
         };
         let place = self.loaded.origins.nearest(path);
@@ -107,25 +112,30 @@ impl<'a> Rules<'a> {
 
     /// A `password_file` and `password_env` pair of a section.
     fn password(&mut self, section: &str, file: Option<&Path>, variable: Option<&str>) {
+        self.secret(&[section], "password", file, variable);
+    }
+
+    /// A pair of keys that name the file or the variable of a secret: `{what}_file` and `{what}_env` in the section or entry at `path`.
+    fn secret(&mut self, path: &[&str], what: &str, file: Option<&Path>, variable: Option<&str>) {
         let from_environment = |name: &str| self.loaded.environment.get(name).map(str::to_owned);
         let Err(error) = secret_in(file, variable, from_environment) else { return };
-        let file_key = [section, "password_file"];
+        let (file_name, env_name) = (format!("{what}_file"), format!("{what}_env"));
+        let key = |name| path.iter().copied().chain([name]).collect::<Vec<_>>();
+        let (file_key, env_key) = (key(file_name.as_str()), key(env_name.as_str()));
+        let file_with_it = format!("a file that holds the {what}");
         match error {
-            SecretError::Ambiguous => self.report(
-                &[section, "password_env"],
-                "is set beside password_file",
-                "one of the two",
-                "remove one of them",
-            ),
+            SecretError::Ambiguous => {
+                self.report(&env_key, format!("is set beside {file_name}"), "one of the two", "remove one of them");
+            }
             SecretError::NotSet(name) => self.report(
-                &[section, "password_env"],
+                &env_key,
                 format!("names the variable {name}, which is not set or empty"),
-                "the name of a variable that holds the password",
-                format!("set {name} where Chancery is started, or use password_file"),
+                format!("the name of a variable that holds the {what}"),
+                format!("set {name} where Chancery is started, or use {file_name}"),
             ),
             SecretError::Unreadable(_) => {
                 if let Some(file) = file {
-                    self.readable_file(&file_key, file, "a file that holds the password");
+                    self.readable_file(&file_key, file, &file_with_it);
                 }
             }
             SecretError::Exposed(path) => self.report(
@@ -137,13 +147,13 @@ impl<'a> Rules<'a> {
             SecretError::Empty(path) => self.report(
                 &file_key,
                 format!("names {}, which is empty", path.display()),
-                "a file that holds the password",
-                "write the password into it",
+                file_with_it,
+                format!("write the {what} into it"),
             ),
             SecretError::NotAPassword(path) => self.report(
                 &file_key,
                 format!("names {}, which is no text file of at most 4 KiB", path.display()),
-                "a file that holds the password and nothing else",
+                format!("{file_with_it} and nothing else"),
                 "name the right file",
             ),
         }

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod amqp;
+mod files;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{ByteSize, Span};
 pub use adapter::{Adapter, CollectedWhen, Dialect, Render, TransformLimits};
 pub use amqp::{Amqp, QueueType};
+pub use files::{FileHost, Files};
 
 /// The whole configuration of one Chancery.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -197,26 +199,6 @@ pub enum Store {
     Sqlite,
     /// A server.
     Postgres,
-}
-
-/// Where the bytes of uploaded files come from and where they are kept.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Files {
-    /// # File repository
-    ///
-    /// The chat server's directory of uploaded files; `file.location` is a path below it. Chancery only
-    /// reads there. Default: none; then only inline bytes are captured.
-    #[schemars(extend("format" = "path", "examples" = ["/srv/chat/files"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub root: Option<PathBuf>,
-
-    /// # Vault
-    ///
-    /// Where captured files are kept, each content once. Default: `<home>/vault`.
-    #[schemars(extend("format" = "path", "examples" = ["spool/vault"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vault: Option<PathBuf>,
 }
 
 /// How conversations are made.

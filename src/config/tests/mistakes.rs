@@ -134,6 +134,34 @@ const MISTAKES: &[Mistake] = &[
     m("[amqp]\nprefetch = 0", 4, "amqp.prefetch", "from 1 to 65535", "1 or more"),
     m("[amqp]\nprefetch = 70000", 4, "amqp.prefetch", "from 1 to 65535", "65535 or less"),
     m("[amqp]\nprefetch = 100", 4, "amqp.prefetch", "one commit", "2000 or more"),
+    // Files over http.
+    m("[[files.host]]\nallow_http = true", 3, "url", "https://HOST/", "add url = "),
+    m("[[files.host]]\nurl = \"h\"", 4, "url", "https://HOST/", "begin it with https://"),
+    m("[[files.host]]\nurl = \"ftp://h/\"", 4, "url", "https://HOST/", "begin it with https://"),
+    m("[[files.host]]\nurl = \"https:///\"", 4, "url", "https://HOST/", "the host's name"),
+    m("[[files.host]]\nurl = \"http://h/\"", 4, "url", "https://", "allow_http = true"),
+    m("[[files.host]]\nurl = \"https://u:hunter2@h/\"", 4, "url", "https://HOST/", "token_file"),
+    m("[[files.host]]\nurl = \"https://h/?token=hunter2\"", 4, "url", "https://HOST/", "end it with the slash"),
+    m("[[files.host]]\nurl = \"https://h/files\"", 4, "url", "ends with a slash", "put a slash at its end"),
+    m("[[files.host]]\nurl = \"https://H:443/\"", 4, "url", "https://HOST/", "the way it is meant"),
+    m("[[files.host]]\nurl = \"https://h/a/../b/\"", 4, "url", "https://HOST/", "the way it is meant"),
+    m("[[files.host]]\nurl = \"https://h/\"\n[[files.host]]\nurl = \"https://h\"", 6, "url", "each address once", "remove one"),
+    m("[[files.host]]\nurl = \"https://h/\"\ntoken = \"hunter2\"", 5, "token", "one of url", "name it in token_file, or use token_env"),
+    m("[[files.host]]\nurl = \"https://h/\"\nallow_privat = true", 5, "allow_privat", "one of url", "did you mean allow_private?"),
+    m("[[files.host]]\nurl = \"https://h/\"\ntoken_file = \"secret\"\ntoken_env = \"FULL\"", 6, "token_env", "one of the two", "remove one"),
+    m("[[files.host]]\nurl = \"https://h/\"\ntoken_file = \"exposed\"", 5, "token_file", "for Chancery's user alone", "run chmod 600 DIR/exposed"),
+    m("[[files.host]]\nurl = \"https://h/\"\ntoken_file = \"none\"", 5, "token_file", "holds the token", "correct the path"),
+    m("[[files.host]]\nurl = \"https://h/\"\ntoken_env = \"NONE\"", 5, "token_env", "holds the token", "set NONE where Chancery is started, or use token_file"),
+    m("[[files.host]]\nurl = \"https://h/\"\nca_file = \"none\"", 5, "ca_file", "a PEM file", "correct the path"),
+    m("[[files.host]]\nurl = \"http://h/\"\nallow_http = true\nca_file = \"file\"", 6, "ca_file", "only for https://", "write the url with https://"),
+    m("[files]\nmedia = \"https://h/m/\"", 4, "files.media", "below the url of a [[files.host]]", "add [[files.host]] with url = \"https://h/\""),
+    m("[files]\nmedia = \"https://h.b/m/\"\n[[files.host]]\nurl = \"https://h/\"", 4, "files.media", "below the url of a [[files.host]]", "add [[files.host]]"),
+    m("[files]\nmedia = \"https://h/m\"\n[[files.host]]\nurl = \"https://h/\"", 4, "files.media", "ends with a slash", "put a slash"),
+    m("[files]\nhost = 3", 4, "files.host", "a list of tables", "write [[files.host]]"),
+    m("[files]\nfetch_timeout = \"2d\"", 4, "files.fetch_timeout", "1s to 1d", "\"1d\" or less"),
+    m("[files]\nfetch_idle_timeout = \"0s\"", 4, "files.fetch_idle_timeout", "1s to 1h", "\"1s\" or more"),
+    m("[files]\nfetch_connect_timeout = \"2h\"", 4, "files.fetch_connect_timeout", "1s to 1h", "\"1h\" or less"),
+    m("[files]\nfetch_size_max = \"0B\"", 4, "files.fetch_size_max", "or more", "to fetch nothing"),
     // Intake, spool, conversations.
     m("[intake]\ncommit_events_max = 0", 4, "intake.commit_events_max", "from 1 to 10000", "1 or more"),
     m("[intake]\ncommit_events_max = 10001", 4, "intake.commit_events_max", "from 1 to 10000", "10000 or less"),
@@ -228,12 +256,18 @@ fn every_mistake_is_told_with_its_place_and_its_cure() {
 #[test]
 fn the_environment_and_arguments_have_their_own_mistakes() {
     type Case = (&'static str, &'static str, &'static str, &'static str);
-    let variables: [Case; 6] = [
+    let variables: [Case; 7] = [
         ("CHANCERY__LOG__LEVLE=info", "log.levle", "one of level", "did you mean level?"),
         ("CHANCERY__LOG__LEVEL=", "log.level", "a value", "unset the variable"),
         ("CHANCERY__LOG=info", "log", "a key", "log.level"),
         ("CHANCERY__ADAPTER__0__NAME=b", "adapter.0.name", "no variable can name", "--set adapter.NAME.KEY"),
         ("CHANCERY__SOURCE__0__URI=b", "source.0.uri", "no variable can name", "[[source]]"),
+        (
+            "CHANCERY__FILES__HOST__0__URL=https://h/",
+            "files.host",
+            "outside lists",
+            "write it as [[files.host]] in the file",
+        ),
         ("CHANCERY__SPOOL__ENABLED=yes", "spool.enabled", "true or false", "write enabled = true"),
     ];
     for (text, key, expected, cure) in variables {
