@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use sqlx::SqlitePool;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::Mutex;
@@ -20,10 +21,11 @@ use crate::staging::{Result, StagingError};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a statement waits for another process to let go of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is tried to bring the tables up to date, and the pause in between; how long while others are at it.
+/// How often it is tried to bring the tables up to date.
 const MIGRATION_LOOKS: u32 = 5;
-const MIGRATION_PAUSE: Duration = Duration::from_millis(100);
-const MIGRATION_PATIENCE: Duration = Duration::from_secs(30);
+/// How long others may be at it who open the file at the same time, and the pause between two looks.
+const OPENING_PATIENCE: Duration = Duration::from_secs(30);
+const OPENING_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that only read; a running render holds one.
 const READERS: u32 = 8;
 /// Pages in the log before they are copied into the file: fewer, larger copies than the default of 1000.
@@ -54,19 +56,24 @@ pub(in crate::staging) async fn open(path: &Path) -> Result<SqliteStaging> {
         .pragma("journal_size_limit", LOG_BYTES)
         .pragma("cache_size", CACHE_KIB);
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
-    let writer = pool().max_connections(1).idle_timeout(None).max_lifetime(None).connect_with(writing).await?;
+    let for_writing = || pool().max_connections(1).idle_timeout(None).max_lifetime(None);
+    let writer = connect(for_writing, writing).await?;
     // Two processes may open a new file at once, and the driver takes no lock for that in SQLite. Each step is one
     // transaction: the process that comes second fails, and finds it done when it looks again.
     let (mut looks, begun) = (1, Instant::now());
     while let Err(error) = migrator(MIGRATIONS).run(&writer).await {
-        let others_at_it = is_locked(&error) && begun.elapsed() < MIGRATION_PATIENCE;
+        let cause = match &error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Some(error),
+            _ => None,
+        };
+        let others_at_it = cause.is_some_and(is_locked) && begun.elapsed() < OPENING_PATIENCE;
         if looks >= MIGRATION_LOOKS && !others_at_it {
             return Err(error.into());
         }
         looks += 1;
-        tokio::time::sleep(MIGRATION_PAUSE).await;
+        tokio::time::sleep(OPENING_PAUSE).await;
     }
-    let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
+    let readers = connect(|| pool().max_connections(READERS), options.read_only(true)).await?;
     Ok(SqliteStaging {
         writer,
         readers,
@@ -76,12 +83,21 @@ pub(in crate::staging) async fn open(path: &Path) -> Result<SqliteStaging> {
     })
 }
 
+/// Connects. That sets the journal's mode, for which SQLite waits for no lock that another connection has just then.
+async fn connect(pool: impl Fn() -> SqlitePoolOptions, options: SqliteConnectOptions) -> Result<SqlitePool> {
+    let begun = Instant::now();
+    loop {
+        match pool().connect_with(options.clone()).await {
+            Err(error) if is_locked(&error) && begun.elapsed() < OPENING_PATIENCE => {
+                tokio::time::sleep(OPENING_PAUSE).await;
+            }
+            connected => return Ok(connected?),
+        }
+    }
+}
+
 /// Whether another connection held the file.
-fn is_locked(error: &MigrateError) -> bool {
-    let error = match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error,
-        _ => return false,
-    };
+fn is_locked(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     // The lower byte is the kind: SQLITE_BUSY or SQLITE_LOCKED.
     code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
