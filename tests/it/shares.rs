@@ -80,6 +80,7 @@ fn a_hanging_share_holds_up_nothing_but_itself() {
     lab.spool("a.ndjson", &[event(1)]);
     let outputs = |name: &str| output_files(&lab.pickup(name));
     eventually("the first outputs", || ["stuck", "well"].iter().all(|name| outputs(name).len() == 1));
+    eventually("they are recorded as published", || adapter(&lab, "stuck")["waiting_events"] == 0);
 
     let (hang, begun) = (Hang::begin(&lab, "stuck"), Instant::now());
     lab.spool("b.ndjson", &[event(2)]);
@@ -123,6 +124,7 @@ fn gone_and_back(lab: &Lab, replace: impl FnOnce(), restore: impl FnOnce()) {
     let daemon = lab.daemon();
     lab.spool("a.ndjson", &[event(1)]);
     eventually("the first output", || output_files(&lab.pickup("stuck")).len() == 1);
+    eventually("it is recorded as published", || adapter(lab, "stuck")["waiting_events"] == 0);
     let away = lab.path("away");
     fs::rename(lab.pickup("stuck"), &away).unwrap();
     replace();
