@@ -27,7 +27,7 @@ use crate::staging::{
     Workplace,
 };
 use crate::support::backoff::Backoff;
-use crate::transform::{ResolveError, TransformSpec, Transformer};
+use crate::transform::{TransformSpec, Transformer};
 
 /// What the tasks of one adapter share.
 pub(super) struct AdapterShared {
@@ -389,7 +389,7 @@ impl AdapterWriter {
             self.transformer = None;
         }
         if self.transformer.is_none()
-            && let Some(spec) = adapter_transform(&self.desk.adapter)?
+            && let Some(spec) = TransformSpec::of_adapter(&self.desk.adapter)?
         {
             self.transformer = Some(Arc::new(Transformer::start(spec).await?));
         }
@@ -399,12 +399,4 @@ impl AdapterWriter {
     fn untransformed(&self) -> Adapter {
         Adapter { transform: None, schema: None, heartbeat_file: false, ..self.desk.adapter.clone() }
     }
-}
-
-/// What an adapter wants transformed or checked; `None` when it writes canonical XML unchecked.
-///
-/// # Errors
-/// When the configured transform is neither a file nor a shipped one.
-pub fn adapter_transform(adapter: &Adapter) -> Result<Option<TransformSpec>, ResolveError> {
-    TransformSpec::of_adapter(adapter)
 }

@@ -37,7 +37,7 @@ use collector::Collector;
 use error::describe;
 use lock::InstanceLock;
 
-pub use adapter::{AdapterPass, adapter_transform};
+pub use adapter::AdapterPass;
 pub use error::EngineError;
 
 /// Waits between attempts when staging or a share is away.

@@ -40,8 +40,10 @@ pub enum TransformError {
         /// What is wrong, with file and line.
         diagnostics: Vec<Diagnostic>,
     },
-    /// The files of the transform are others than when the service started.
-    #[error("the stylesheet or schema of adapter {name} changed on disk; restart to use the new one")]
+    /// The files of the transform became others while a batch was being rendered.
+    #[error(
+        "the stylesheet or schema of adapter {name} changed while it was in use; the next attempt takes the new one"
+    )]
     Changed {
         /// The adapter.
         name: String,

@@ -24,7 +24,7 @@ pub use error::{Death, TransformError};
 pub use join::{JoinError, Joiner};
 pub use lint::{Finding, Severity, lint};
 pub use pool::{Transformed, Transformer};
-pub use shipped::{Product, Shipped};
+pub use shipped::Shipped;
 pub use spec::{Limits, OutputForm, OutputMethod, Part, ResolveError, Stylesheet, TransformSpec, resolve};
 pub use split::{ConversationDocuments, SplitError};
 pub use worker::{WORKER_COMMAND, worker_main};

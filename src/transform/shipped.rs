@@ -28,15 +28,6 @@ pub enum Shipped {
     Assentor,
 }
 
-/// What a transform's output is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Product {
-    /// The file that the archive gets.
-    Document,
-    /// A packaging document, of which the packager makes the files.
-    Package,
-}
-
 /// The file of a transform, at the address under which its stylesheet imports it.
 macro_rules! carried {
     ($($path:literal),+) => {
@@ -78,14 +69,6 @@ impl Shipped {
     /// The transform of a name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|shipped| shipped.name() == name)
-    }
-
-    /// What it writes.
-    pub fn product(self) -> Product {
-        match self {
-            Self::GlobalRelay | Self::Eml | Self::Rsmf | Self::Assentor => Product::Package,
-            Self::Xml | Self::FileDump | Self::Csv | Self::Html | Self::Jsonl | Self::Akonix => Product::Document,
-        }
     }
 
     /// Its files, the main one first.

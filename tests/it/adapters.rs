@@ -242,7 +242,10 @@ fn a_stylesheet_that_fails_everywhere_sets_the_whole_batch_aside_soon() {
     assert_eq!(batches.as_array().unwrap().len(), 1, "no supplement: {batches}");
     assert_eq!(batches[0]["state"], "failed");
     let reason = batches[0]["reason"].as_str().unwrap();
-    assert!(reason.starts_with("none of 25 conversations could be rendered; the first:"), "{reason}");
+    assert!(
+        reason.starts_with("none of 25 conversations could be rendered, so mend the stylesheet; the first:"),
+        "{reason}"
+    );
 
     fs::write(lab.path("own.xsl"), PICKY).unwrap();
     lab.ok(&["batch", "retry", &batches[0]["id"].to_string()]);
@@ -388,6 +391,83 @@ fn what_a_format_cannot_say_is_counted_in_the_batchs_record() {
     assert!(count("six", "left_out") > 0);
     assert_eq!(count("six", "messages"), written("six"));
     assert_eq!(count("six", "messages") + count("six", "left_out"), count("all", "messages"));
+}
+
+/// The heading of a CSV file stands in the first conversation's result, whichever that turns out to be.
+#[test]
+fn what_stands_once_in_a_file_stands_in_each_file_once() {
+    let stylesheet = r#"<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform">
+      <xsl:output method="text" encoding="UTF-8" media-type="text/csv"/>
+      <xsl:param name="chancery-part" select="'first'"/>
+      <xsl:template match="/">
+        <xsl:if test="$chancery-part = 'first'">HEADING&#10;</xsl:if>
+        <xsl:for-each select="//Messages/Message">
+          <xsl:if test="@content = 'unsayable'"><xsl:message terminate="yes">cannot say this</xsl:message></xsl:if>
+          <xsl:value-of select="concat(@content, '&#10;')"/>
+        </xsl:for-each>
+      </xsl:template>
+    </xsl:stylesheet>"#;
+    let options = "interval = \"1h\"\ntransform = \"own.xsl\"\nrender = \"conversation\"\n";
+    let adapters = format!(
+        "[[adapter]]\nname = \"one\"\n{options}[[adapter]]\nname = \"split\"\n{options}max_file_size = \"16KiB\"\n"
+    );
+    let lab = Lab::new(Store::Sqlite, &adapters);
+    fs::write(lab.path("own.xsl"), stylesheet).unwrap();
+    // The first conversation fails, so that the second one begins the file although it was to follow.
+    let mut lines = vec![said("room:000", "bad", "unsayable")];
+    lines.extend((0..12).map(|room| {
+        said(&format!("room:{room:03}+"), &format!("m{room}"), &format!("{room:03} {}", "x".repeat(4000)))
+    }));
+    lab.spool("day.ndjson", &lines);
+    assert_eq!(lab.run(&["run", "--once"]).status.code(), Some(1));
+    for (adapter, expected) in [("one", 1), ("split", 3)] {
+        let share = files(&lab.pickup(adapter));
+        assert_eq!(share.len(), expected, "{adapter}: {:?}", share.keys());
+        let texts: Vec<String> = share.into_values().map(|text| String::from_utf8(text).unwrap()).collect();
+        assert!(
+            texts.iter().all(|text| text.starts_with("HEADING\n") && text.matches("HEADING").count() == 1),
+            "{adapter}"
+        );
+        let rows: Vec<&str> = texts.iter().flat_map(|text| text.lines().skip(1)).collect();
+        assert_eq!(rows.len(), 12, "{adapter}");
+    }
+}
+
+/// What cannot be joined, and what does not follow the schema, is its conversation's fault alone.
+#[test]
+fn results_that_cannot_be_joined_or_break_the_schema_are_set_aside() {
+    let sheet = |body: &str| {
+        format!(
+            "<xsl:stylesheet version=\"1.0\" xmlns:xsl=\"http://www.w3.org/1999/XSL/Transform\">\
+             <xsl:output method=\"xml\" encoding=\"UTF-8\"/><xsl:template match=\"/\">{body}</xsl:template></xsl:stylesheet>"
+        )
+    };
+    let options = "interval = \"1h\"\nrender = \"conversation\"\n";
+    let adapters = format!(
+        "[[adapter]]\nname = \"differs\"\n{options}transform = \"differs.xsl\"\n\
+         [[adapter]]\nname = \"breaks\"\n{options}transform = \"breaks.xsl\"\nschema = \"own.xsd\"\n"
+    );
+    let lab = Lab::new(Store::Sqlite, &adapters);
+    let own = "<a><xsl:if test=\"//Message[contains(@content, 'odd')]\"><xsl:attribute name=\"odd\">1</xsl:attribute></xsl:if><b/></a>";
+    fs::write(lab.path("differs.xsl"), sheet(own)).unwrap();
+    let own = "<a><b/><xsl:if test=\"//Message[contains(@content, 'odd')]\"><c/></xsl:if></a>";
+    fs::write(lab.path("breaks.xsl"), sheet(own)).unwrap();
+    let schema = r#"<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="a"><xs:complexType><xs:sequence>
+        <xs:element name="b" maxOccurs="unbounded"/></xs:sequence></xs:complexType></xs:element></xs:schema>"#;
+    fs::write(lab.path("own.xsd"), schema).unwrap();
+    let lines = [said("room:1", "1", "plain"), said("room:2", "2", "odd"), said("room:3", "3", "plain")];
+    lab.spool("day.ndjson", &lines);
+    assert_eq!(lab.run(&["run", "--once"]).status.code(), Some(1));
+    let failed = lab.json(&["batch", "list", "--state", "failed"]);
+    for (adapter, words) in [("differs", "they must be equal"), ("breaks", "does not follow its schema")] {
+        let share = files(&lab.pickup(adapter));
+        let text = String::from_utf8(share.into_values().next().unwrap()).unwrap();
+        assert!(text.ends_with("<a><b/><b/></a>\n"), "{adapter}: {text}");
+        let batch = failed.as_array().unwrap().iter().find(|batch| batch["adapter"] == adapter).unwrap();
+        let shown = lab.json(&["batch", "show", &batch["id"].to_string()]);
+        assert_eq!(shown["set_aside"][0]["room"], "room:2", "{shown}");
+        assert!(shown["set_aside"][0]["reason"].as_str().unwrap().contains(words), "{shown}");
+    }
 }
 
 /// A stylesheet that never comes to an end, one that wants all memory, and one that crashes by its own recursion.

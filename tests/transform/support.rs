@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chancery::package::{Attachment, Contents, Files};
-use chancery::transform::{Product, Shipped, Stylesheet, Transformer};
+use chancery::transform::{Shipped, Stylesheet, Transformer};
 use serde_json::Value;
 
 use super::{ROOT, bare_spec, read};
@@ -81,10 +81,15 @@ pub(crate) fn package(document: &str) -> Packaged {
 /// What a transform makes of a document, as the archive would get it: files with their extensions.
 pub(crate) async fn files(shipped: Shipped, parameters: &[(&str, &str)], document: &str) -> Vec<(String, Vec<u8>)> {
     let output = transform(shipped, parameters, document).await;
-    match shipped.product() {
-        Product::Package => package(&output).files,
-        Product::Document => vec![(extension(shipped).to_owned(), output.into_bytes())],
+    match is_packaged(shipped) {
+        true => package(&output).files,
+        false => vec![(extension(shipped).to_owned(), output.into_bytes())],
     }
+}
+
+/// Whether it writes packaging documents.
+pub(crate) fn is_packaged(shipped: Shipped) -> bool {
+    matches!(shipped, Shipped::GlobalRelay | Shipped::Eml | Shipped::Rsmf | Shipped::Assentor)
 }
 
 pub(crate) fn extension(shipped: Shipped) -> &'static str {

@@ -14,10 +14,10 @@ use super::Outcome;
 use super::context::{self, Context};
 use super::print;
 use crate::assemble::sample_document;
-use crate::config::{Adapter, Config, Dialect};
+use crate::config::{Adapter, Config, Dialect, Render};
 use crate::errors::{ExitStatus, Failure};
 use crate::transform::{ResolveError, TransformSpec, resolve};
-use run::{Job, Render};
+use run::Job;
 
 pub(super) use lint::warnings;
 
@@ -38,9 +38,9 @@ pub(super) struct Args {
     /// Set a parameter of the stylesheet; beside --adapter it goes before the configured one
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     param: Vec<(String, String)>,
-    /// Hand over the whole document, or each conversation by itself and join the results
-    #[arg(long, value_enum, default_value_t = Render::Whole)]
-    render: Render,
+    /// Hand over the whole document, or each conversation by itself and join the results [default: as the adapter does, else whole]
+    #[arg(long, value_enum)]
+    render: Option<Way>,
     /// Write the result to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -59,6 +59,15 @@ pub(super) struct Args {
     /// Name what this stylesheet must not use and what makes it slow; runs nothing
     #[arg(long, value_name = "STYLESHEET", conflicts_with_all = ["adapter", "stylesheet", "watch", "profile", "sample", "out"])]
     lint: Option<String>,
+}
+
+/// As the configuration spells it.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Way {
+    /// The document with all its conversations
+    Whole,
+    /// Each conversation in a document of its own; the results are joined
+    Conversation,
 }
 
 /// As the configuration spells it.
@@ -103,7 +112,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
         return run::deliver(&input.read()?, args.out.as_deref()).map(|()| ExitStatus::Done);
     };
     spec.parameters.extend(args.param.iter().cloned().collect::<BTreeMap<_, _>>());
-    let job = Job { spec, input, render: args.render, out: args.out.clone() };
+    // Profiled is one run over all; whoever asks for another by name is told so.
+    let usual = adapter.filter(|_| !args.profile).map_or(Render::Whole, Adapter::rendering);
+    let render = args.render.map_or(usual, Render::from);
+    let job = Job { spec, input, render, out: args.out.clone() };
     context::block_on(async {
         if args.watch {
             return watch::run(&job).await;
@@ -130,6 +142,15 @@ impl Input {
         match self {
             Self::File(path) => Some(path),
             Self::Sample(_) => None,
+        }
+    }
+}
+
+impl From<Way> for Render {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Whole => Self::Whole,
+            Way::Conversation => Self::Conversation,
         }
     }
 }

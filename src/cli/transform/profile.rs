@@ -8,7 +8,8 @@ use super::super::Outcome;
 use super::super::context::Context;
 use super::super::print::{self, Column, Format};
 use super::bytes;
-use super::run::{self, Job, Render};
+use super::run::{self, Job};
+use crate::config::Render;
 use crate::errors::{ExitStatus, Failure};
 use crate::transform::TemplateCost;
 

@@ -3,23 +3,13 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-
 use super::super::Outcome;
 use super::Input;
+use crate::config::Render;
 use crate::errors::{ExitStatus, Failure};
 use crate::support::durable;
 use crate::support::step::Commit;
 use crate::transform::{ConversationDocuments, Joiner, Part, TransformError, TransformSpec, Transformed, Transformer};
-
-/// What is handed to the stylesheet at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Render {
-    /// The document with all its conversations
-    Whole,
-    /// Each conversation in a document of its own; the results are joined
-    Conversation,
-}
 
 /// What shall be done.
 pub(super) struct Job {

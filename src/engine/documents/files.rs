@@ -8,7 +8,7 @@ use crate::assemble::{FileRef, attachments_manifest};
 use crate::config::Adapter;
 use crate::pickup::{BatchNames, Compression, OutputPlace};
 use crate::staging::{OutputKind, OutputRow};
-use crate::transform::{OutputMethod, Transformer};
+use crate::transform::Transformer;
 
 /// Bytes that stand around the conversations of a document, at most.
 pub(super) const DOCUMENT_FRAME_MAX: u64 = 512;
@@ -151,10 +151,6 @@ fn extension(transformer: &Transformer) -> &'static str {
         "application/json" => "json",
         "text/html" => "html",
         "text/xml" | "application/xml" => "xml",
-        _ => match transformer.method() {
-            OutputMethod::Xml => "xml",
-            OutputMethod::Html => "html",
-            OutputMethod::Text => "txt",
-        },
+        _ => transformer.method().extension(),
     }
 }

@@ -25,6 +25,7 @@ struct Open {
     joiner: Joiner<Sink>,
     /// Where the files stood before.
     before: Mark,
+    conversations: usize,
     bytes: u64,
     messages: u64,
     files: Vec<FileRef>,
@@ -93,7 +94,9 @@ impl Joined {
         // It was to follow conversations that failed, or that filled the file before.
         let rendering = match part {
             Part::Next if self.open.is_none() => match self.again_as_first(&entry, pass) {
-                Ok(rendering) => rendering,
+                // What stands once in a file can be what is too much.
+                Ok(first) if first.bytes.len() as u64 > pass.bytes_max() => return split::write(entry, pass),
+                Ok(first) => first,
                 Err(fault) => return pass.set_aside(&entry, fault),
             },
             _ => rendering,
@@ -104,13 +107,14 @@ impl Joined {
         };
         if let Err(error) = open.joiner.add(&entry.room_uri, &rendering.bytes) {
             let (fault, before) = (Fault::joining(error, pass.files.dir()), open.before);
-            if open.messages == 0 {
+            if open.conversations == 0 {
                 // The file must not stay behind empty, nor its number be missing.
                 self.open = None;
                 pass.files.back_to(before)?;
             }
             return pass.set_aside(&entry, fault);
         }
+        open.conversations += 1;
         open.bytes += rendering.bytes.len() as u64;
         open.messages += entry.counts.messages.saturating_sub(rendering.left_out);
         open.files.extend(entry.files.iter().cloned());
@@ -144,7 +148,7 @@ impl Joined {
             Ok(()) => Ok(()),
             Err(Fault::Batch(error)) => Err(error),
             Err(Fault::Conversation { reason, .. }) => Err(DocumentError::batch(format!(
-                "each conversation follows the schema, but not all together: {reason}"
+                "each conversation follows the schema, but not all together: {reason}; mend the stylesheet or the schema, or set one_room_per_file = true"
             ))),
         }
     }
@@ -155,7 +159,7 @@ fn begin(transformer: &Transformer, pass: &mut Pass<'_>) -> Result<Open, Documen
     pass.files.next_room();
     let sink = Sink { file: pass.files.create()?, held: pass.means.adapter.schema.as_ref().map(|_| Vec::new()) };
     let joiner = Joiner::new(sink, transformer.form().clone());
-    Ok(Open { joiner, before, bytes: 0, messages: 0, files: Vec::new() })
+    Ok(Open { joiner, before, conversations: 0, bytes: 0, messages: 0, files: Vec::new() })
 }
 
 impl Write for Sink {

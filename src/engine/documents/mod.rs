@@ -200,9 +200,11 @@ impl Pass<'_> {
         let first = conversations.first().map_or("", |one| one.reason.as_str());
         let reason = match (conversations.len(), self.written) {
             (1, 0) => first.to_owned(),
-            (failed, 0) => format!("none of {failed} conversations could be rendered; the first: {first}"),
+            (failed, 0) => {
+                format!("none of {failed} conversations could be rendered, so mend the stylesheet; the first: {first}")
+            }
             (failed, written) => format!(
-                "{failed} conversations could not be rendered and {written} could, which was given up; the first that failed: {first}"
+                "{failed} conversations could not be rendered and only {written} could, so mend the stylesheet; the first that failed: {first}"
             ),
         };
         DocumentError::Batch { reason, conversations }

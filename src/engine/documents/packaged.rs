@@ -97,7 +97,9 @@ fn in_parts(entry: Entry, limit: u64, pass: &mut Pass<'_>) -> Result<(), Documen
         }
     }
     let limit = pass.bytes_max();
-    let reason = format!("however small its parts, what is made of them stays above max_file_size ({limit} bytes)");
+    let reason = format!(
+        "however small its parts, what is made of them stays above max_file_size ({limit} bytes); raise it: a file that was uploaded is in one mail or archive whole"
+    );
     pass.set_aside(&entry, Fault::conversation(reason))
 }
 

@@ -72,7 +72,7 @@ fn parts(entry: &Entry, pass: &Pass<'_>) -> Result<Parts, Fault> {
         canonical = smaller(canonical, fits, largest);
     }
     Err(Fault::conversation(format!(
-        "however small its parts, what the stylesheet makes of them stays above max_file_size ({fits} bytes)"
+        "however small its parts, what the stylesheet makes of them stays above max_file_size ({fits} bytes); raise it, or let the stylesheet write less beside the messages"
     )))
 }
 

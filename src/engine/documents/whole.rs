@@ -91,7 +91,7 @@ fn without_the_faulty(group: Vec<Entry>, together: Fault, pass: &mut Pass<'_>) -
         && sound.len() == all
     {
         return Err(DocumentError::batch(format!(
-            "each conversation can be rendered by itself, but not all together: {reason}"
+            "each conversation can be rendered by itself, but not all together: {reason}; set render = \"conversation\", or raise what it reached in [adapter.limits]"
         )));
     }
     write(sound, pass)
