@@ -139,6 +139,8 @@ const DATABASE_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("staging/sqlite/write.rs", "self.writer", "`begin`, and a ping that changes nothing"),
     ("staging/sqlite/write.rs", "self.readers", "hands out connections that cannot write"),
     ("staging/sqlite/read.rs", ".reader()", "its connections cannot write"),
+    ("staging/sqlite/sequences.rs", ".reader()", "its connections cannot write"),
+    ("staging/postgres/sequences.rs", ".reader()", "the same queries as SQLite's, whose connections cannot write"),
     ("staging/postgres/write.rs", "self.pool", "`begin`, `reader`, and a ping that changes nothing"),
     ("staging/postgres/read.rs", ".reader()", "the same queries as SQLite's, whose connections cannot write"),
     ("staging/postgres/open.rs", "(pool)", "creates the schema if it is missing; `staging-opened` follows"),

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 const KEY_BYTES_MAX: usize = 1024;
 
 static DECODER: LazyLock<Decoder> = LazyLock::new(|| {
-    let source = |uri: &str| Source { uri: uri.into(), description: String::new() };
+    let source = |uri: &str| Source { uri: uri.into(), description: String::new(), silence: None };
     let config = Config { source: vec![source("/channel-service/1"), source("/web/1")], ..Config::default() };
     Decoder::new(&config).unwrap()
 });

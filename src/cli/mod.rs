@@ -11,6 +11,7 @@ mod emit;
 mod print;
 mod quarantine;
 mod run;
+mod sequence;
 mod setup;
 mod simulate;
 mod status;
@@ -65,6 +66,7 @@ enum Command {
     Status(status::Args),
     Batch(batch::Args),
     Quarantine(quarantine::Args),
+    Sequence(sequence::Args),
     Config(config::Args),
     Completions(completions::Args),
     /// The sandboxed half of an adapter; started by Chancery itself.
@@ -107,6 +109,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Status(args) => status::run(&context, &args),
         Command::Batch(args) => batch::run(&context, &args),
         Command::Quarantine(args) => quarantine::run(&context, &args),
+        Command::Sequence(args) => sequence::run(&context, &args),
         Command::Config(args) => config::run(&context, &args),
         Command::Completions(args) => completions::run(&args),
         Command::TransformWorker => Ok(ExitStatus::Done),

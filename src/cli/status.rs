@@ -9,7 +9,7 @@ use super::context::{self, Context, staging_failure};
 use super::print::{self, Column, Format};
 use crate::config::Config;
 use crate::errors::{ExitStatus, Failure};
-use crate::staging::{BatchFilter, BatchRow, BatchState, BatchTotals, Seq, SeqRange, Staging, Totals};
+use crate::staging::{BatchFilter, BatchRow, BatchState, BatchTotals, FindingKind, Seq, SeqRange, Staging, Totals};
 
 /// Show what was taken in, what waits, what each adapter has written, and open alerts
 ///
@@ -46,6 +46,19 @@ struct Source {
     last_sequence: Option<u64>,
     heartbeat_sequence: Option<u64>,
     last_received: Option<String>,
+    sequence: Sequence,
+}
+
+/// What is known of a source's running count; findings are those reported and open.
+#[derive(Debug, Default, Serialize)]
+struct Sequence {
+    epoch: Option<u64>,
+    first: Option<u64>,
+    highest: Option<u64>,
+    gaps: u64,
+    missing: u64,
+    repeats: u64,
+    resets: u64,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -136,6 +149,7 @@ async fn sources(staging: &Staging, config: &Config) -> Result<Vec<Source>, Fail
             last_sequence: row.last_sequence,
             heartbeat_sequence: row.heartbeat_sequence,
             last_received: Some(row.last_received.iso()),
+            sequence: Sequence::default(),
             source: row.source,
         })
         .collect();
@@ -151,7 +165,25 @@ async fn sources(staging: &Staging, config: &Config) -> Result<Vec<Source>, Fail
                 last_sequence: None,
                 heartbeat_sequence: None,
                 last_received: None,
+                sequence: Sequence::default(),
             }),
+        }
+    }
+    for row in staging.sequences().await.map_err(staging_failure)? {
+        if let Some(source) = sources.iter_mut().find(|source| source.source == row.source) {
+            let (epoch, first, highest) = (Some(row.epoch), Some(row.first), row.highest);
+            source.sequence = Sequence { epoch, first, highest, ..Sequence::default() };
+        }
+    }
+    for totals in staging.finding_totals().await.map_err(staging_failure)? {
+        let Some(source) = sources.iter_mut().find(|source| source.source == totals.source) else { continue };
+        match totals.kind {
+            FindingKind::Gap => {
+                source.sequence.gaps = totals.findings;
+                source.sequence.missing = totals.numbers;
+            }
+            FindingKind::Repeat => source.sequence.repeats = totals.findings,
+            FindingKind::Reset => source.sequence.resets = totals.findings,
         }
     }
     sources.sort_by(|a, b| a.source.cmp(&b.source));
@@ -236,6 +268,9 @@ fn print_tables(status: &Status) -> Result<(), Failure> {
         Column::Number("duplicates"),
         Column::Number("conflicts"),
         Column::Number("last sequence"),
+        Column::Number("missing"),
+        Column::Number("repeats"),
+        Column::Number("resets"),
         Column::Text("last heard of"),
     ];
     print::data(print::table(
@@ -247,6 +282,9 @@ fn print_tables(status: &Status) -> Result<(), Failure> {
                 print::count(source.duplicates),
                 print::count(source.conflicts),
                 source.last_sequence.map(|number| number.to_string()).unwrap_or_default(),
+                print::count(source.sequence.missing),
+                print::count(source.sequence.repeats),
+                print::count(source.sequence.resets),
                 source.last_received.clone().unwrap_or_else(|| "never".into()),
             ]
         }),

@@ -11,7 +11,8 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use super::sections::{
-    Adapter, Amqp, Config, Conversations, FileHost, Files, Intake, Log, Source, Spool, StagingSection, TransformLimits,
+    Adapter, Amqp, Completeness, Config, Conversations, FileHost, Files, Intake, Log, Source, Spool, StagingSection,
+    TransformLimits,
 };
 
 /// A table of keys.
@@ -158,6 +159,7 @@ fn field_order(type_name: &str) -> &'static [&'static str] {
         "StagingSection" => fields::<StagingSection>(),
         "Files" => fields::<Files>(),
         "FileHost" => fields::<FileHost>(),
+        "Completeness" => fields::<Completeness>(),
         "Conversations" => fields::<Conversations>(),
         "Adapter" => fields::<Adapter>(),
         "TransformLimits" => fields::<TransformLimits>(),

@@ -11,7 +11,7 @@ use crate::assemble::window::{self, Window};
 use crate::config::{Adapter, Span};
 use crate::model::Ticks;
 use crate::pickup::{Marker, Seen, Sighting};
-use crate::staging::{BatchId, BatchRow, BatchState, OutputRow, StagingError};
+use crate::staging::{BatchId, BatchRow, BatchState, FindingKind, FindingTotals, OutputRow, StagingError};
 use crate::support::backoff::Backoff;
 
 /// The longest a task of an adapter sleeps: how soon it notices `batch retry` or a lease that became free.
@@ -192,6 +192,29 @@ pub(super) fn purge_is_due(batch: &BatchRow, keep: Span, now: Ticks) -> bool {
 /// Whether staged events are purged now. `since_last`: how long ago that was done, if ever by this process.
 pub(super) fn staging_purge_is_due(batch_purged: bool, since_last: Option<Duration>) -> bool {
     batch_purged || since_last.is_none_or(|since| since >= PURGE_EVERY)
+}
+
+/// What the alert about the open findings of a source says.
+pub(super) fn finding_detail(totals: &FindingTotals) -> String {
+    let FindingTotals { findings, numbers, .. } = totals;
+    let what = match totals.kind {
+        FindingKind::Gap => format!("{numbers} numbers of its sequence are missing, in {findings} gaps"),
+        FindingKind::Repeat => format!("{findings} numbers of its sequence came a second time, under another id"),
+        FindingKind::Reset => format!("its sequence began again {findings} times"),
+    };
+    format!(
+        "{what}; `chancery sequence list` names them, `chancery sequence settle` records an explanation and closes this"
+    )
+}
+
+/// Whether a source has been silent for too long. `last`: when it was last heard of; `began`: since when somebody listens.
+pub(super) fn silence(last: Option<Ticks>, began: Ticks, patience: Span, now: Ticks) -> Option<String> {
+    // While nobody listened, nothing could be heard.
+    let since = last.map_or(began, |last| last.max(began));
+    (now.since(since) > patience.get()).then(|| match last {
+        Some(last) => format!("nothing was heard of it since {last}, neither events nor heartbeats"),
+        None => format!("nothing was ever heard of it, and it may be silent for {patience}"),
+    })
 }
 
 /// Whether the share is to be reported as unavailable. `underway`: what is told of the operation under way, and how

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod collector;
+mod completeness;
 mod cutter;
 mod decide;
 mod documents;
@@ -145,6 +146,7 @@ impl Engine {
             tasks.spawn(Collector::new(Arc::clone(&desk)).run(self.stop.clone()));
             tasks.spawn(watch::share(desk, self.stop.clone()));
         }
+        tasks.spawn(completeness::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(purger::run(Arc::clone(&self.shared), self.stop.clone()));
         tracing::info!(
             sources = config.source.len(),
@@ -221,6 +223,7 @@ impl Engine {
             () = self.stop.cancelled() => {}
             purged = purger::purge(shared) => purged?,
         }
+        completeness::Watch::new(Arc::clone(shared)).look().await?;
         let counts = self.stats.counts();
         pass.staged = counts.staged;
         pass.duplicates = counts.duplicates;

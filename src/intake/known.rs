@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     fn source(uri: &str) -> config::Source {
-        config::Source { uri: uri.into(), description: String::new() }
+        config::Source { uri: uri.into(), description: String::new(), silence: None }
     }
 
     #[test]

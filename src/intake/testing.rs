@@ -114,7 +114,10 @@ pub(super) const SOURCE: &str = "/chat/test";
 
 /// A configuration that believes [`SOURCE`] and has neither AMQP nor adapters.
 pub(super) fn config() -> Config {
-    Config { source: vec![Source { uri: SOURCE.into(), description: String::new() }], ..Config::default() }
+    Config {
+        source: vec![Source { uri: SOURCE.into(), description: String::new(), silence: None }],
+        ..Config::default()
+    }
 }
 
 /// A posted message of [`SOURCE`].

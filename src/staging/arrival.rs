@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use super::keys::{half, id_hash, key, quarantine_digests, same_meaning};
+use super::sequence::{self, Changes, How, Number, OpenGap, Track};
 use super::{Arrivals, NewEvent, NewQuarantined, Result, Seq, Staged};
 use crate::model::Ticks;
 
@@ -81,6 +82,17 @@ pub(super) struct Tally {
     pub(super) last_received: i64,
 }
 
+impl Tally {
+    const NONE: Self = Self {
+        staged: 0,
+        duplicates: 0,
+        conflicts: 0,
+        last_sequence: None,
+        heartbeat_sequence: None,
+        last_received: 0,
+    };
+}
+
 /// The statements of one staging transaction.
 #[async_trait]
 pub(super) trait Arrival: Send {
@@ -104,8 +116,16 @@ pub(super) trait Arrival: Send {
     async fn raise(&mut self, kind: &str, subject: &str, detail: &str, at: Ticks) -> Result<()>;
     /// Keeps or counts up quarantined items; returns how many are new. The keys are distinct.
     async fn quarantine(&mut self, items: &[Held<'_>]) -> Result<u64>;
-    /// Adds to the counts of sources.
+    /// Adds to the counts of sources; their rows are locked from here to the commit.
     async fn tally(&mut self, tallies: &BTreeMap<i64, Tally>) -> Result<()>;
+    /// Where the counts of sources stand: the tracks of their last epochs, oldest first.
+    async fn tracks(&mut self, sources: &[i64]) -> Result<Vec<(i64, Track)>>;
+    /// The open gaps of a source that hold a number from `first` to `last`.
+    async fn open_gaps(&mut self, source_no: i64, first: i64, last: i64) -> Result<Vec<OpenGap>>;
+    /// Whether an item with this number of a source was ever quarantined.
+    async fn was_quarantined(&mut self, source: &str, number: i64) -> Result<bool>;
+    /// Writes what a fold changed.
+    async fn follow(&mut self, source_no: i64, changes: &Changes, now: i64) -> Result<()>;
 }
 
 /// Numbers already known, so that most events need no look-up. Filled only after a commit.
@@ -141,22 +161,72 @@ impl Numbers {
 pub(super) async fn arrive(tx: &mut dyn Arrival, numbers: &Numbers, batch: &Arrivals) -> Result<(Staged, Learned)> {
     let mut learned = Learned(Vec::new());
     let mut staged = Staged::default();
+    let (mut tallies, mut counted) = (BTreeMap::new(), Counted::new());
     if !batch.events.is_empty() {
         let rows = numbered(tx, numbers, &batch.events, &mut learned).await?;
-        let mut tallies = tallies(&rows);
-        keep(tx, &rows, &mut tallies).await?;
+        tallies = tallies_of(&rows);
+        keep(tx, &rows, &mut tallies, &mut counted).await?;
         for tally in tallies.values() {
             staged.kept += tally.staged.unsigned_abs();
             staged.duplicates += tally.duplicates.unsigned_abs();
             staged.conflicts += tally.conflicts.unsigned_abs();
         }
-        // Last, because other writers wait for a source's row from here to the commit.
-        tx.tally(&tallies).await?;
     }
     if !batch.quarantined.is_empty() {
         staged.quarantined = tx.quarantine(&held(&batch.quarantined)).await?;
+        count_quarantined(tx, numbers, &batch.quarantined, (&mut tallies, &mut counted), &mut learned).await?;
+    }
+    if !tallies.is_empty() {
+        // Last, because other writers wait for a source's row from here to the commit.
+        tx.tally(&tallies).await?;
+        let received = batch.events.iter().map(|event| event.received);
+        let now = received.chain(batch.quarantined.iter().map(|item| item.received)).max();
+        sequence::follow(tx, &counted, now.map_or(0, Ticks::ticks)).await?;
     }
     Ok((staged, learned))
+}
+
+/// The numbers of running counts that a call brought, per source, in order of arrival.
+type Counted = BTreeMap<i64, (Arc<str>, Vec<Number>)>;
+
+/// What is quarantined has arrived: its number is not missing.
+async fn count_quarantined(
+    tx: &mut dyn Arrival,
+    numbers: &Numbers,
+    items: &[NewQuarantined],
+    (tallies, counted): (&mut BTreeMap<i64, Tally>, &mut Counted),
+    learned: &mut Learned,
+) -> Result<()> {
+    let told: Vec<(&str, i64, Ticks)> = items
+        .iter()
+        .filter_map(|item| Some((item.source.as_deref()?, super::keys::count(item.sequence?), item.received)))
+        .collect();
+    let sources: Vec<_> = told.iter().map(|(source, ..)| Some(*source)).collect();
+    let sources = resolve(tx, numbers, Book::Sources, &sources, learned).await?;
+    for ((source, number, received), source_no) in told.into_iter().zip(sources) {
+        let Some(source_no) = source_no else { continue };
+        let tally = tallies.entry(source_no).or_insert(Tally::NONE);
+        tally.last_received = tally.last_received.max(received.ticks());
+        let number = Number { number, time: received.ticks(), how: How::Kept };
+        counted.entry(source_no).or_insert_with(|| (source.into(), Vec::new())).1.push(number);
+    }
+    Ok(())
+}
+
+/// Notes the numbers that an event tells.
+fn count_event(row: &EventRow<'_>, verdict: Verdict, counted: &mut Counted) {
+    let event = row.event;
+    let how = match verdict {
+        Verdict::Kept => How::Event,
+        Verdict::Conflict => How::Kept,
+        Verdict::Duplicate => return,
+    };
+    let told = event.sequence.map(|number| (number, how));
+    let reported = event.heartbeat_sequence.map(|number| (number, How::Heartbeat));
+    for (number, how) in told.into_iter().chain(reported) {
+        let number = Number { number: super::keys::count(number), time: event.time.ticks(), how };
+        counted.entry(row.source_no).or_insert_with(|| (Arc::clone(&event.source), Vec::new())).1.push(number);
+    }
 }
 
 /// Gives events the numbers of their source, room and sender.
@@ -210,17 +280,10 @@ async fn resolve(
 }
 
 /// Counts per source as if nothing were kept yet.
-fn tallies(rows: &[EventRow<'_>]) -> BTreeMap<i64, Tally> {
+fn tallies_of(rows: &[EventRow<'_>]) -> BTreeMap<i64, Tally> {
     let mut tallies = BTreeMap::new();
     for row in rows {
-        let tally = tallies.entry(row.source_no).or_insert(Tally {
-            staged: 0,
-            duplicates: 0,
-            conflicts: 0,
-            last_sequence: None,
-            heartbeat_sequence: None,
-            last_received: 0,
-        });
+        let tally = tallies.entry(row.source_no).or_insert(Tally::NONE);
         let stored = |sequence: Option<u64>| sequence.map(super::keys::count);
         tally.last_sequence = tally.last_sequence.max(stored(row.event.sequence));
         tally.heartbeat_sequence = tally.heartbeat_sequence.max(stored(row.event.heartbeat_sequence));
@@ -231,7 +294,12 @@ fn tallies(rows: &[EventRow<'_>]) -> BTreeMap<i64, Tally> {
 
 /// Keeps each event once, and both where one key has two contents. A conflicting event is found out only
 /// after the others of its call were inserted, so its arrival number follows theirs.
-async fn keep(tx: &mut dyn Arrival, rows: &[EventRow<'_>], tallies: &mut BTreeMap<i64, Tally>) -> Result<()> {
+async fn keep(
+    tx: &mut dyn Arrival,
+    rows: &[EventRow<'_>],
+    tallies: &mut BTreeMap<i64, Tally>,
+    counted: &mut Counted,
+) -> Result<()> {
     let inserted = tx.insert(rows).await?;
     let mut known = Known::default();
     // Staged rows before tombstones: what a purge takes away in between then still shows as a tombstone.
@@ -264,6 +332,7 @@ async fn keep(tx: &mut dyn Arrival, rows: &[EventRow<'_>], tallies: &mut BTreeMa
             tally.duplicates += i64::from(verdict == Verdict::Duplicate);
             tally.conflicts += i64::from(verdict == Verdict::Conflict);
         }
+        count_event(row, verdict, counted);
     }
     take_back(tx, &mut buried).await
 }

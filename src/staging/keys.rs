@@ -207,7 +207,17 @@ mod tests {
             let headers = headers.map(str::to_owned);
             let (received, source, event_id) = (Ticks::MIN, None, None);
             let (origin, reason, detail) = (String::new(), String::new(), String::new());
-            quarantine_digests(&NewQuarantined { received, origin, reason, detail, source, event_id, headers, raw })
+            quarantine_digests(&NewQuarantined {
+                received,
+                origin,
+                reason,
+                detail,
+                source,
+                event_id,
+                sequence: None,
+                headers,
+                raw,
+            })
         };
         assert_eq!(item(b"x", None), item(b"x", None));
         assert_eq!(item(b"x", None).0, item(b"x", Some("{}")).0);

@@ -20,6 +20,7 @@ mod keys;
 mod open;
 mod postgres;
 mod rows;
+mod sequence;
 mod sqlite;
 mod steps;
 #[cfg(test)]
@@ -28,9 +29,10 @@ pub(crate) mod suite;
 pub use open::open;
 pub use rows::{
     ActRow, AdapterRow, AlertRow, Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep,
-    BatchTotals, By, Capture, CaptureRow, Lease, NewAct, NewCut, NewEvent, NewQuarantined, OutputKind, OutputRow,
-    PurgedEvents, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo, Seq,
-    SeqRange, SetAside, SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
+    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, Lease, NewAct, NewCut, NewEvent,
+    NewQuarantined, OutputKind, OutputRow, PurgedEvents, QuarantineFilter, QuarantineResolution, QuarantineRow,
+    QuarantineState, RenderedBatch, RoomNo, Seq, SeqRange, SequenceRow, SetAside, SourceRow, Staged, StagedEvent,
+    Supplement, Totals, Workplace,
 };
 
 /// Staging's answer when it could not do what was asked.
@@ -159,10 +161,34 @@ pub trait StageEvents: Send + Sync {
     async fn stage(&self, batch: &Arrivals) -> Result<Staged>;
 }
 
+/// Running counts: where each source's sequence stands, and what was found in it. [`StageEvents::stage`] keeps them.
+#[async_trait]
+pub trait Sequences: Send + Sync {
+    /// Where the count of each source stands that sends one, by URI.
+    async fn sequences(&self) -> Result<Vec<SequenceRow>>;
+
+    /// What was found and reported, oldest first; only what is open unless `all`. At most `limit`, the newest.
+    async fn findings(&self, all: bool, limit: u32) -> Result<Vec<Finding>>;
+
+    /// Open findings per source and kind.
+    async fn finding_totals(&self) -> Result<Vec<FindingTotals>>;
+
+    /// Reports what was noticed at `before` or earlier and still stands: arrival out of order is over by then. Returns
+    /// how many findings are new.
+    async fn report_findings(&self, before: Ticks, at: Ticks) -> Result<u64>;
+
+    /// Settles findings: a person has an explanation, or gives the missing numbers up. The act is recorded in the
+    /// same commit. A settled gap is closed all the same when its numbers arrive.
+    ///
+    /// # Errors
+    /// [`StagingError::Refused`] when one of them is not open.
+    async fn settle_findings(&self, ids: &[i64], act: &NewAct) -> Result<()>;
+}
+
 /// Changing staging. Every method is one transaction: it happens whole or not at all, and it may be
 /// repeated after a crash with the same result.
 #[async_trait]
-pub trait WriteStaging: ReadStaging + StageEvents {
+pub trait WriteStaging: ReadStaging + StageEvents + Sequences {
     /// Takes or renews a lease by the database's own clock. `None`: another holder has it.
     async fn lease(&self, name: &str, holder: &str, ttl: std::time::Duration) -> Result<Option<Lease>>;
 

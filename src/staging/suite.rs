@@ -12,6 +12,7 @@ mod looking;
 mod migrating;
 mod numbering;
 mod purging;
+mod sequences;
 mod splitting;
 mod supplements;
 
@@ -76,6 +77,15 @@ suite! {
         what_a_crash_left_unswept_is_told_again,
         leftovers_go_with_their_events_and_no_sooner,
         a_large_purge_goes_slice_by_slice;
+    sequences:
+        a_gap_is_reported_and_closes_when_it_is_filled,
+        what_overtakes_is_no_gap,
+        a_duplicate_is_no_repeat_and_another_id_is,
+        a_count_that_begins_again_withdraws_the_repeats_it_looked_like,
+        a_heartbeat_tells_what_is_missing_at_the_end,
+        what_is_quarantined_is_not_missing,
+        a_finding_is_settled_once_with_an_act,
+        writers_at_once_leave_no_gap;
     supplements:
         what_is_set_aside_becomes_a_supplement,
         a_supplement_is_a_batch_like_any_other,

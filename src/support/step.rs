@@ -134,6 +134,10 @@ steps! {
     AlertRaised = "alert-raised": "An alert is open.";
     AlertClosedPending = "alert-closed-pending": "The end of an alert is written, not committed.";
     AlertClosed = "alert-closed": "No alert of that kind is open any more.";
+    FindingsReportedPending = "findings-reported-pending": "Gaps, repeats and resets are marked as reported, not committed.";
+    FindingsReported = "findings-reported": "Gaps, repeats and resets that have stood for long enough are reported; their alerts follow.";
+    FindingsSettledPending = "findings-settled-pending": "Findings are settled, not committed.";
+    FindingsSettled = "findings-settled": "A person has settled findings, and why is recorded.";
     MarkedAbandonedPending = "marked-abandoned-pending": "`Abandoned` and who decided it are written, not committed.";
     MarkedAbandoned = "marked-abandoned": "The batch is `Abandoned`.";
     QuarantineResolvedPending = "quarantine-resolved-pending": "A quarantined item is replayed or discarded, not committed.";
@@ -209,6 +213,8 @@ commits! {
     UNREFERENCED_LISTED: UnreferencedListedPending, UnreferencedListed;
     ALERT_RAISED: AlertRaisedPending, AlertRaised;
     ALERT_CLOSED: AlertClosedPending, AlertClosed;
+    FINDINGS_REPORTED: FindingsReportedPending, FindingsReported;
+    FINDINGS_SETTLED: FindingsSettledPending, FindingsSettled;
     MARKED_ABANDONED: MarkedAbandonedPending, MarkedAbandoned;
     QUARANTINE_RESOLVED: QuarantineResolvedPending, QuarantineResolved;
     ACT_RECORDED: ActRecordedPending, ActRecorded;

@@ -32,6 +32,8 @@ const WAVE_EVERY: Duration = Duration::from_millis(1500);
 const PASSES_MAX: usize = 30;
 
 const ADAPTERS: &str = r#"
+[completeness]
+patience = "0s"
 [[adapter]]
 name = "canonical"
 interval = "1s"
@@ -77,6 +79,8 @@ enum Way {
     Stylesheet,
     /// As [`Way::Passes`], with a spool file that is refused.
     Refused,
+    /// As [`Way::Passes`], with a sequence in which a number is missing.
+    Gap,
     /// A command that a person gives.
     Person(Command),
 }
@@ -87,6 +91,7 @@ enum Command {
     Export,
     Discard,
     Abandon,
+    Settle,
 }
 
 fn way(step: Step, turn: Turn) -> Option<Way> {
@@ -101,6 +106,8 @@ fn way(step: Step, turn: Turn) -> Option<Way> {
         ActRecordedPending | ActRecorded => Way::Person(Command::Show),
         ExportWrittenPending | ExportWritten => Way::Person(Command::Export),
         QuarantineResolvedPending | QuarantineResolved => Way::Person(Command::Discard),
+        FindingsReportedPending | FindingsReported => Way::Gap,
+        FindingsSettledPending | FindingsSettled => Way::Person(Command::Settle),
         MarkedAbandonedPending | MarkedAbandoned => Way::Person(Command::Abandon),
         _ => Way::Daemon,
     };
@@ -112,7 +119,7 @@ fn way(step: Step, turn: Turn) -> Option<Way> {
         (InstanceLocked | InstanceNamedPending | InstanceNamed | StagingOpened, _)
         | (LeftoversPurgedPending | LeftoversPurged | TombstonesPurgedPending | TombstonesPurged, _)
         | (UnreferencedListedPending | UnreferencedListed | SweptForgottenPending | SweptForgotten, _)
-        | (_, Way::Person(_) | Way::Stylesheet | Way::Refused) => None,
+        | (_, Way::Person(_) | Way::Stylesheet | Way::Refused | Way::Gap) => None,
         // The moment that ends the trouble of a batch.
         (MarkedRenderedPending | MarkedRendered, _) => Some(Way::Stylesheet),
         // Once in a pass at most, or in the middle of several messages of the queue.
@@ -249,7 +256,7 @@ impl Case {
     fn run(mut self) -> Vec<String> {
         let crashed = match self.way {
             Way::Daemon | Way::FirstStart => self.crash_daemon(),
-            Way::Passes | Way::Stylesheet | Way::Refused => self.crash_pass(),
+            Way::Passes | Way::Stylesheet | Way::Refused | Way::Gap => self.crash_pass(),
             Way::Person(command) => self.crash_command(command),
         };
         match crashed.and_then(|()| self.finish()) {
@@ -310,6 +317,9 @@ impl Case {
         if self.way == Way::Refused {
             self.traffic.refused_file(&self.lab);
         }
+        if self.way == Way::Gap {
+            self.traffic.gap(&self.lab);
+        }
         let mut said = String::new();
         for _ in 0..4 {
             let output = self.pass(&self.variables());
@@ -328,21 +338,29 @@ impl Case {
         command.envs(variables.iter().map(|(name, value)| (name, value))).output().unwrap()
     }
 
-    fn mend(&self) {
+    fn mend(&mut self) {
         fs::write(self.lab.path("own.xsl"), MENDED).unwrap();
+        self.traffic.fill(&self.lab);
     }
 
     /// Kills a command of a person, then gives it again.
     fn crash_command(&mut self, command: Command) -> Result<(), String> {
         self.traffic.wave(&self.lab);
         self.traffic.poison(&self.lab);
+        if command == Command::Settle {
+            self.traffic.gap(&self.lab);
+        }
         self.lab.ok(&["run", "--once"]);
         let listed = self.lab.json(&["quarantine", "list"]);
         let item = listed[0]["id"].to_string();
         let batch = self.lab.json(&["batch", "list", "--adapter", "canonical"])[0]["id"].to_string();
         let export = self.lab.path("item");
         let export = export.to_str().unwrap();
+        let found = self.lab.run(&["--format", "json", "sequence", "list"]);
+        let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+        let finding = found[0]["id"].to_string();
         let arguments = match command {
+            Command::Settle => vec!["sequence", "settle", &finding, "--reason", "a test"],
             Command::Show => vec!["quarantine", "show", &item, "--content"],
             Command::Export => vec!["quarantine", "show", &item, "--export", export],
             Command::Discard => vec!["quarantine", "discard", &item, "--reason", "a test", "--yes"],
@@ -356,6 +374,7 @@ impl Case {
         let done = match command {
             Command::Discard => "is discarded already",
             Command::Abandon => "is abandoned, not",
+            Command::Settle => "is not open",
             Command::Show | Command::Export => "",
         };
         if !again.status.success() && (done.is_empty() || !said.contains(done)) {

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "nothing outside this test sees its support module")]
 
 mod adapters;
+mod completeness;
 mod crash;
 mod crash_points;
 mod end_to_end;

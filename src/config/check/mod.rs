@@ -29,6 +29,7 @@ pub(super) fn check(loaded: &Loaded, broken: &Broken) -> Vec<Problem> {
     intake(&mut rules);
     staging::check(&mut rules);
     files::check(&mut rules);
+    completeness(&mut rules);
     conversations(&mut rules);
     adapters::check(&mut rules);
     places::check(&mut rules);
@@ -204,6 +205,12 @@ fn intake(rules: &mut Rules<'_>) {
             "set spool.enabled = true, or add [amqp]",
         );
     }
+}
+
+fn completeness(rules: &mut Rules<'_>) {
+    let patience = rules.config().completeness.patience;
+    let day = Span::from_secs(86_400);
+    rules.span_between(&["completeness", "patience"], patience, Span::from_secs(0), day);
 }
 
 fn conversations(rules: &mut Rules<'_>) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Rules;
+use super::{Rules, Span};
 
 pub(super) fn check(rules: &mut Rules<'_>) {
     let sources = &rules.config().source;
@@ -19,6 +19,10 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         let step = index.to_string();
         let path = ["source", step.as_str(), "uri"];
         let uri = source.uri.as_str();
+        if let Some(silence) = source.silence {
+            let least = Span::from_secs(if rules.config().laboratory { 1 } else { 10 });
+            rules.span_between(&["source", &step, "silence"], silence, least, Span::from_secs(30 * 86_400));
+        }
         if rules.broken(&path) {
             continue;
         }

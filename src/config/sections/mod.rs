@@ -60,6 +60,9 @@ pub struct Config {
     /// # Uploaded files
     pub files: Files,
 
+    /// # Completeness
+    pub completeness: Completeness,
+
     /// # Conversations
     pub conversations: Conversations,
 
@@ -88,6 +91,15 @@ pub struct Source {
     #[schemars(extend("examples" = ["The channel service of pool 1"]))]
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+
+    /// # Silence
+    ///
+    /// How long the source may send nothing, neither events nor heartbeats, before the alert `source-silent` is raised.
+    /// Choose a few times the span between two heartbeats; for a source without heartbeats, longer than any night.
+    /// From 10s to 30d; from 1s in a laboratory. Default: it may be silent.
+    #[schemars(extend("examples" = ["5m"]))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Span>,
 }
 
 /// Intake from a directory: offline operation and backfill.
@@ -201,6 +213,17 @@ pub enum Store {
     Postgres,
 }
 
+/// How it is noticed that something is missing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Completeness {
+    /// # Patience
+    ///
+    /// How long a gap in a source's sequence, a number under two ids, or a count that began again must have stood before
+    /// it is reported: events may overtake each other. From 0s to 1d. Default: 1m.
+    pub patience: Span,
+}
+
 /// How conversations are made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -261,6 +284,7 @@ impl Default for Config {
             intake: Intake::default(),
             staging: StagingSection::default(),
             files: Files::default(),
+            completeness: Completeness::default(),
             conversations: Conversations::default(),
             adapter: Vec::new(),
             log: Log::default(),
@@ -292,6 +316,12 @@ impl Default for StagingSection {
             connections: 8,
             lease: Span::from_secs(60),
         }
+    }
+}
+
+impl Default for Completeness {
+    fn default() -> Self {
+        Self { patience: Span::from_secs(60) }
     }
 }
 

@@ -29,14 +29,19 @@ impl Decoder {
     /// Reads one structured event and checks what staging relies on.
     pub(super) fn read(&self, bytes: &[u8], received: Ticks) -> Result<ReadEvent, Refusal> {
         let event = Event::read(bytes).map_err(|unreadable| {
-            let (source, event_id) = peek(bytes);
-            Refusal { reason: unreadable.reason.as_str(), detail: unreadable.detail, source, event_id }
+            let (source, event_id, sequence) = peek(bytes);
+            // Whoever is not known could make numbers up.
+            let sequence = sequence.filter(|_| source.as_deref().is_some_and(|uri| self.sources.get(uri).is_some()));
+            Refusal { reason: unreadable.reason.as_str(), detail: unreadable.detail, source, event_id, sequence }
         })?;
         let known = |reason, detail: String| Refusal {
             reason,
             detail,
             source: showable(event.source.as_str()),
             event_id: showable(event.id.as_str()),
+            sequence: event
+                .sequence
+                .filter(|_| event.source.as_str().is_some_and(|uri| self.sources.get(uri).is_some())),
         };
         let bad = |detail: String| known(UnreadableReason::BadMember.as_str(), detail);
         let id = key("id", &event.id).map_err(bad)?;
@@ -112,19 +117,23 @@ fn showable(text: Option<&str>) -> Option<String> {
     text.filter(|text| !text.is_empty() && text.len() <= KEY_BYTES_MAX && !text.contains('\0')).map(str::to_owned)
 }
 
-/// Source and id of something that is no event, as far as they can be told.
-fn peek(bytes: &[u8]) -> (Option<String>, Option<String>) {
+/// Source, id and number of something that is no event, as far as they can be told.
+fn peek(bytes: &[u8]) -> (Option<String>, Option<String>, Option<u64>) {
     #[derive(Deserialize)]
     struct Peek<'a> {
         #[serde(borrow)]
         source: Option<&'a RawValue>,
         #[serde(borrow)]
         id: Option<&'a RawValue>,
+        #[serde(borrow)]
+        sequence: Option<&'a RawValue>,
     }
     let text = |raw: Option<&RawValue>| -> Option<String> {
         showable(Some(&serde_json::from_str::<String>(raw?.get()).ok()?))
     };
-    serde_json::from_slice::<Peek<'_>>(bytes).map_or((None, None), |peek| (text(peek.source), text(peek.id)))
+    let number = |raw: Option<&RawValue>| serde_json::from_str::<String>(raw?.get()).ok()?.parse().ok();
+    serde_json::from_slice::<Peek<'_>>(bytes)
+        .map_or((None, None, None), |peek| (text(peek.source), text(peek.id), number(peek.sequence)))
 }
 
 /// Whether the bytes are a JSON object that certainly is no structured event.

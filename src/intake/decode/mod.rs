@@ -75,6 +75,7 @@ pub(super) struct Refusal {
     detail: String,
     source: Option<String>,
     event_id: Option<String>,
+    sequence: Option<u64>,
 }
 
 /// How a message says its body is to be read.
@@ -172,7 +173,7 @@ impl Decoder {
 
 impl Refusal {
     fn new(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), source: None, event_id: None }
+        Self { reason, detail: detail.into(), source: None, event_id: None, sequence: None }
     }
 }
 
@@ -222,6 +223,7 @@ fn quarantined(input: Received<'_>, refusal: Refusal) -> NewQuarantined {
         detail: refusal.detail,
         source: refusal.source,
         event_id: refusal.event_id,
+        sequence: refusal.sequence,
         headers: input.head.and_then(|head| serde_json::to_string(&head).ok()),
         raw: input.body,
     }

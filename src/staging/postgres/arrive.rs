@@ -10,6 +10,7 @@ use super::{PostgresStaging, sql};
 use crate::model::Ticks;
 use crate::staging::arrival::{Arrival, Book, EventRow, Held, Inserted, Tally, Tombstone, Variant, new_items};
 use crate::staging::keys::{broken, count, digest, id_hash, key, plain, whole};
+use crate::staging::sequence::{Changes, OpenGap, Track};
 use crate::staging::{NewQuarantined, Result, Seq, StagingError};
 
 /// A statement carries at most so many rows and about so many bytes, whatever a call holds.
@@ -167,6 +168,23 @@ impl Arrival for Tx<'_> {
             .await?;
         Ok(())
     }
+
+    async fn tracks(&mut self, sources: &[i64]) -> Result<Vec<(i64, Track)>> {
+        self.read_tracks(sources).await
+    }
+
+    async fn open_gaps(&mut self, source_no: i64, first: i64, last: i64) -> Result<Vec<OpenGap>> {
+        self.read_gaps(source_no, first, last).await
+    }
+
+    async fn was_quarantined(&mut self, source: &str, number: i64) -> Result<bool> {
+        let asked = sqlx::query_scalar(sql::WAS_QUARANTINED).bind(plain(source)).bind(number);
+        Ok(asked.fetch_one(&mut *self.connection).await?)
+    }
+
+    async fn follow(&mut self, source_no: i64, changes: &Changes, now: i64) -> Result<()> {
+        self.write_changes(source_no, changes, now).await
+    }
 }
 
 impl Tx<'_> {
@@ -230,6 +248,7 @@ fn quarantine_query<'q>(items: &'q [Held<'_>]) -> QuarantineQuery<'q> {
         .bind(items.iter().map(|held| &held.sha256[..]).collect::<Vec<_>>())
         .bind(items.iter().map(|held| &held.item.raw[..]).collect::<Vec<_>>())
         .bind(items.iter().map(|held| held.seen).collect::<Vec<_>>())
+        .bind(items.iter().map(|held| held.item.sequence.map(count)).collect::<Vec<_>>())
 }
 
 /// Opens an alert or counts it up.

@@ -21,6 +21,7 @@ mod open;
 mod purge;
 mod read;
 mod rows;
+mod sequences;
 mod sql;
 mod supplements;
 mod write;

@@ -5,6 +5,7 @@ mod events;
 mod files;
 mod overview;
 mod quarantine;
+mod sequences;
 
 pub use batches::{
     BatchCounts, BatchFilter, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch, SetAside, Supplement,
@@ -14,6 +15,7 @@ pub use events::{Arrivals, NewEvent, Staged, StagedEvent};
 pub use files::{Capture, CaptureRow, OutputKind, OutputRow, PurgedEvents};
 pub use overview::{ActRow, AdapterRow, AlertRow, BatchTotals, NewAct, SourceRow, Totals};
 pub use quarantine::{NewQuarantined, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState};
+pub use sequences::{Finding, FindingKind, FindingTotals, SequenceRow};
 
 /// Arrival number of a staged event. Starts at 1 and only grows.
 pub type Seq = i64;

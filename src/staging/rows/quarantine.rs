@@ -18,6 +18,8 @@ pub struct NewQuarantined {
     pub source: Option<String>,
     /// The event's id, where it could be read.
     pub event_id: Option<String>,
+    /// Its number in the source's running count, where it could be read and the source is known: then it is not missing.
+    pub sequence: Option<u64>,
     /// Content type and headers as JSON, for AMQP messages; needed to decode the bytes again.
     pub headers: Option<String>,
     /// The exact bytes.

@@ -18,6 +18,7 @@ mod open;
 mod purge;
 mod read;
 mod rows;
+mod sequences;
 mod sql;
 mod supplements;
 mod write;

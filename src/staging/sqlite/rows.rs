@@ -9,9 +9,9 @@ use sqlx::sqlite::SqliteRow;
 use crate::model::{Kind, Ticks};
 use crate::staging::keys::{broken, digest, instant, small, uncount};
 use crate::staging::{
-    ActRow, AdapterRow, AlertRow, BatchCounts, BatchRow, BatchState, BatchTotals, Capture, CaptureRow, NewAct,
-    OutputKind, OutputRow, QuarantineRow, QuarantineState, Result, RoomNo, SeqRange, SetAside, SourceRow, StagedEvent,
-    Totals, Workplace,
+    ActRow, AdapterRow, AlertRow, BatchCounts, BatchRow, BatchState, BatchTotals, Capture, CaptureRow, Finding,
+    FindingKind, FindingTotals, NewAct, OutputKind, OutputRow, QuarantineRow, QuarantineState, Result, RoomNo,
+    SeqRange, SequenceRow, SetAside, SourceRow, StagedEvent, Totals, Workplace,
 };
 
 /// Reads events and shares the texts that many of them have in common.
@@ -70,6 +70,42 @@ pub(super) fn source(row: &SqliteRow) -> Result<SourceRow> {
         heartbeat_sequence: row.try_get::<Option<i64>, _>("heartbeat_sequence")?.map(uncount),
         last_received: time(row, "last_received")?,
     })
+}
+
+pub(super) fn sequence(row: &SqliteRow) -> Result<SequenceRow> {
+    let (first, highest): (i64, i64) = (row.try_get("first")?, row.try_get("highest")?);
+    Ok(SequenceRow {
+        source: whole(row, "uri", "whole_uri")?,
+        epoch: number(row, "epoch")?,
+        first: uncount(first),
+        highest: (highest >= first).then(|| uncount(highest)),
+        missing: number(row, "missing_now")?,
+    })
+}
+
+pub(super) fn finding(row: &SqliteRow) -> Result<Finding> {
+    Ok(Finding {
+        id: row.try_get("id")?,
+        kind: finding_kind(row)?,
+        source: whole(row, "uri", "whole_uri")?,
+        epoch: number(row, "epoch")?,
+        first: number(row, "first")?,
+        last: number(row, "last")?,
+        found: time(row, "found")?,
+        reported: time(row, "reported")?,
+        closed: maybe_time(row, "closed")?,
+        settled: maybe_time(row, "settled")?,
+    })
+}
+
+pub(super) fn finding_totals(row: &SqliteRow) -> Result<FindingTotals> {
+    let (source, kind) = (whole(row, "uri", "whole_uri")?, finding_kind(row)?);
+    Ok(FindingTotals { source, kind, findings: number(row, "findings")?, numbers: number(row, "numbers")? })
+}
+
+fn finding_kind(row: &SqliteRow) -> Result<FindingKind> {
+    let word: String = row.try_get("kind")?;
+    FindingKind::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| unknown("kind of a finding", &word))
 }
 
 pub(super) fn adapter(row: &SqliteRow) -> Result<AdapterRow> {

@@ -61,6 +61,37 @@ statements! {
         heartbeat_sequence = coalesce(max(heartbeat_sequence, $6), heartbeat_sequence, $6), \
         last_received = max(last_received, $7) where source_no = $1";
 
+    TRACKS = "select source_no, epoch, first, highest, began, latest, run from sequences where source_no in (select value from json_each($1)) \
+        order by source_no, epoch";
+    OPEN_GAPS = "select id, epoch, first, last, found, reported, settled from findings where kind = 'gap' and closed is null \
+        and source_no = $1 and last >= $2 and first <= $3";
+    WAS_QUARANTINED = "select exists (select 1 from quarantine where source = $1 and sequence = $2)";
+    SET_TRACK = "insert into sequences (source_no, epoch, first, highest, began, latest, run) \
+        values ($1, $2, $3, $4, $5, $6, $7) on conflict (source_no, epoch) do update set first = excluded.first, \
+        highest = excluded.highest, began = excluded.began, latest = excluded.latest, run = excluded.run";
+    FORGET_TRACKS = "delete from sequences where source_no = $1 and epoch < $2";
+    REMOVE_GAPS = "delete from findings where id in (select value from json_each($1))";
+    ADD_FINDING = "insert into findings (kind, source_no, epoch, first, last, found, reported, closed, settled) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    WITHDRAW_REPEAT = "delete from findings where kind = 'repeat' and source_no = $1 and epoch = $2 and first = $3";
+    SEQUENCES = "select s.uri, s.whole_uri, q.epoch, q.first, q.highest, \
+        (select cast(coalesce(sum(f.last - f.first + 1), 0) as bigint) from findings f where f.source_no = q.source_no \
+        and f.epoch = q.epoch and f.kind = 'gap' and f.closed is null) as missing_now \
+        from sequences q join sources s on s.source_no = q.source_no \
+        where not exists (select 1 from sequences n where n.source_no = q.source_no and n.epoch > q.epoch) \
+        order by s.uri";
+    FINDINGS = "select f.id, f.kind, s.uri, s.whole_uri, f.epoch, f.first, f.last, f.found, f.reported, f.closed, \
+        f.settled from findings f join sources s on s.source_no = f.source_no where f.reported is not null \
+        and ($1 or (f.closed is null and f.settled is null)) order by f.id desc limit $2";
+    FINDING_TOTALS = "select s.uri, s.whole_uri, f.kind, count(*) as findings, \
+        cast(sum(case when f.kind = 'gap' then f.last - f.first + 1 else 1 end) as bigint) as numbers \
+        from findings f join sources s on s.source_no = f.source_no \
+        where f.reported is not null and f.closed is null and f.settled is null group by s.uri, s.whole_uri, f.kind";
+    ANY_UNREPORTED = "select exists (select 1 from findings where reported is null and closed is null and found <= $1)";
+    REPORT = "update findings set reported = $2 where reported is null and closed is null and found <= $1";
+    SETTLE = "update findings set settled = $2 where id = $1 and settled is null and closed is null \
+        and reported is not null";
+
     SOURCES = "select uri, whole_uri, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received \
         from sources order by uri";
     ADAPTERS = "select adapter, cut_seq, cut_at from adapters order by adapter";
@@ -190,8 +221,8 @@ pub(super) const INSERT_EVENTS: &str = "insert into events (source_no, event_id,
 pub(super) const EVENT_VALUES: &str = "(?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)";
 pub(super) const INSERT_EVENTS_END: &str = " on conflict (source_no, event_id, variant) do nothing";
 pub(super) const QUARANTINE: &str = "insert into quarantine (key, received, origin, reason, detail, source, \
-    event_id, headers, size, sha256, raw, seen, state) values ";
-pub(super) const QUARANTINE_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')";
+    event_id, headers, size, sha256, raw, seen, sequence, state) values ";
+pub(super) const QUARANTINE_VALUES: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')";
 pub(super) const QUARANTINE_END: &str = " on conflict (key) do update set seen = quarantine.seen + excluded.seen \
     returning key, seen";
 pub(super) const VARIANTS: &str = "with k (source_no, event_id) as (values ";

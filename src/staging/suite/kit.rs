@@ -216,6 +216,7 @@ pub(super) fn quarantined(raw: &[u8], reason: &str) -> NewQuarantined {
         detail: "expected { at byte 0".into(),
         source: None,
         event_id: Some("id\0with nul".into()),
+        sequence: None,
         headers: None,
         raw: raw.to_vec(),
     }

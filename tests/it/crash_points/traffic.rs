@@ -28,6 +28,8 @@ pub struct Traffic {
     pub quarantined: usize,
     /// Whether a spool file was sent that must be refused.
     pub refused: bool,
+    /// The event that is missing in a source's sequence.
+    missing: Option<Value>,
 }
 
 impl Traffic {
@@ -42,6 +44,7 @@ impl Traffic {
             others: Vec::new(),
             quarantined: 0,
             refused: false,
+            missing: None,
         }
     }
 
@@ -92,6 +95,27 @@ impl Traffic {
         lab.spool("refused.ndjson", &[line, "x".repeat(64 << 10)]);
         self.texts.insert(id, text);
         self.refused = true;
+    }
+
+    /// Sends events of a sequence in which a number is missing.
+    pub fn gap(&mut self, lab: &Lab) {
+        let mut lines = Vec::new();
+        for number in 1..=3 {
+            let (id, text) = (self.id(), format!("number-{number}-of-three."));
+            let mut line = event(&id, 1, "chat.message.posted", json!({ "message": { "text": text } }));
+            line["source"] = "/channel-service/1".into();
+            line["sequence"] = number.to_string().into();
+            self.texts.insert(id, text);
+            if number == 2 { self.missing = Some(line) } else { lines.push(line.to_string()) }
+        }
+        lab.spool("gap.ndjson", &lines);
+    }
+
+    /// Sends what was missing, if anything was.
+    pub fn fill(&mut self, lab: &Lab) {
+        if let Some(line) = self.missing.take() {
+            lab.spool("fill.ndjson", &[line.to_string()]);
+        }
     }
 
     fn send(&self, lab: &Lab, lines: &[Value]) {
