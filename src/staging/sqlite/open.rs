@@ -32,6 +32,10 @@ const READERS: u32 = 8;
 const CHECKPOINT_PAGES: &str = "8000";
 /// Page cache of the writing connection, in KiB, as a negative number.
 const CACHE_KIB: &str = "-65536";
+/// Page cache of each reading connection, likewise: sorting the events of an interval needs more than the default.
+const READING_CACHE_KIB: &str = "-16384";
+/// Rows that the reading thread may be ahead of whoever takes them: with few the two wake each other for each row.
+const ROWS_AHEAD: usize = 1024;
 /// The log is cut back to so many bytes after it has grown beyond.
 const LOG_BYTES: &str = "67108864";
 
@@ -74,7 +78,8 @@ pub(in crate::staging) async fn open(path: &Path) -> Result<SqliteStaging> {
         looks += 1;
         tokio::time::sleep(OPENING_PAUSE).await;
     }
-    let readers = connect(|| pool().max_connections(READERS), options.read_only(true)).await?;
+    let reading = options.read_only(true).row_buffer_size(ROWS_AHEAD).pragma("cache_size", READING_CACHE_KIB);
+    let readers = connect(|| pool().max_connections(READERS), reading).await?;
     Ok(SqliteStaging {
         writer,
         readers,
