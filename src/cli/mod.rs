@@ -8,7 +8,9 @@ mod completions;
 mod config;
 mod context;
 mod emit;
+mod hold;
 mod print;
+mod purge;
 mod quarantine;
 mod run;
 mod sequence;
@@ -67,6 +69,8 @@ enum Command {
     Batch(batch::Args),
     Quarantine(quarantine::Args),
     Sequence(sequence::Args),
+    Hold(hold::Args),
+    Purge(purge::Args),
     Config(config::Args),
     Completions(completions::Args),
     /// The sandboxed half of an adapter; started by Chancery itself.
@@ -110,6 +114,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Batch(args) => batch::run(&context, &args),
         Command::Quarantine(args) => quarantine::run(&context, &args),
         Command::Sequence(args) => sequence::run(&context, &args),
+        Command::Hold(args) => hold::run(&context, &args),
+        Command::Purge(args) => purge::run(&context, &args),
         Command::Config(args) => config::run(&context, &args),
         Command::Completions(args) => completions::run(&args),
         Command::TransformWorker => Ok(ExitStatus::Done),

@@ -23,6 +23,7 @@ struct Status {
     intake: Intake,
     sources: Vec<Source>,
     adapters: Vec<Adapter>,
+    holds: Vec<Held>,
     alerts: Vec<Alert>,
 }
 
@@ -73,6 +74,14 @@ struct Adapter {
     collected_events: u64,
     purged_events: u64,
     waiting_events: u64,
+}
+
+/// A hold that stands.
+#[derive(Debug, Serialize)]
+struct Held {
+    id: i64,
+    covers: String,
+    placed_at: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -130,6 +139,13 @@ async fn gather(staging: &Staging, config: &Config) -> Result<Status, Failure> {
         },
         sources: sources(staging, config).await?,
         adapters,
+        holds: staging
+            .holds(false)
+            .await
+            .map_err(staging_failure)?
+            .into_iter()
+            .map(|hold| Held { id: hold.id, covers: hold.scope.to_string(), placed_at: hold.placed_at.iso() })
+            .collect(),
         alerts,
     })
 }
@@ -316,6 +332,11 @@ fn print_tables(status: &Status) -> Result<(), Failure> {
             ]
         }),
     ))?;
+    if !status.holds.is_empty() {
+        let columns = [Column::Number("hold"), Column::Text("covers"), Column::Text("since")];
+        let row = |hold: &Held| vec![hold.id.to_string(), print::harmless(&hold.covers), hold.placed_at.clone()];
+        print::data(print::table(&columns, status.holds.iter().map(row)))?;
+    }
     if !status.alerts.is_empty() {
         let columns = [
             Column::Text("alert"),

@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::decide::{self, Met};
 use super::error::describe;
+use super::permit::Permit;
 use super::share::Side;
 use super::{AdapterShared, EngineError};
 use crate::config::CollectedWhen;
 use crate::model::Ticks;
 use crate::pickup::{self, Marker, PickupError, Purge, Seen, Share};
-use crate::staging::{BatchId, BatchRow, BatchState, BatchStep, By, Lease, OutputRow, StagingError};
+use crate::staging::{BatchId, BatchRow, BatchState, BatchStep, By, Hold, Lease, OutputRow, StagingError};
 use crate::support::step::{Step, reached};
 
 /// How often the share is listed. Its notifications are not used: network shares send none.
@@ -24,11 +25,14 @@ pub(super) struct Collector {
     desk: Arc<AdapterShared>,
     /// Files of published batches, so that waiting for an archive costs one listing and no query each.
     outputs: HashMap<BatchId, Vec<OutputRow>>,
+    /// Which hold covers something of a collected batch, by the holds it was compared with: a batch is read once for each
+    /// change of the holds.
+    held: HashMap<BatchId, (Vec<i64>, Option<i64>)>,
 }
 
 impl Collector {
     pub(super) fn new(desk: Arc<AdapterShared>) -> Self {
-        Self { desk, outputs: HashMap::new() }
+        Self { desk, outputs: HashMap::new(), held: HashMap::new() }
     }
 
     /// Works until told to stop. Trouble is waited out, never fatal.
@@ -147,14 +151,19 @@ impl Collector {
     /// Looking needs no lease, since what is missing on the share was taken, whoever sees it and however late.
     /// Deleting does, for the sake of the certificates: two processes that deleted the same files at once would
     /// each hold those of the other for taken by the archive.
-    async fn purge(&self) -> Result<bool, EngineError> {
+    async fn purge(&mut self) -> Result<bool, EngineError> {
         let now = Ticks::now();
         let keep = self.desk.adapter.keep_after_collection;
         let mut any = false;
         // Before the batches are read: what another holder has purged since is none of them then.
         let Some(lease) = self.desk.tenure.hold().await? else { return Ok(false) };
-        for batch in self.desk.batches(&[BatchState::Collected]).await? {
-            if decide::purge_is_due(&batch, keep, now) {
+        let desk = Arc::clone(&self.desk);
+        let collected = desk.batches(&[BatchState::Collected]).await?;
+        self.held.retain(|id, _| collected.iter().any(|batch| batch.id == *id));
+        let due: Vec<_> = collected.into_iter().filter(|batch| decide::purge_is_due(batch, keep, now)).collect();
+        let holds = if due.is_empty() { Vec::new() } else { desk.shared.staging.holds(false).await? };
+        for batch in due {
+            if self.held_by(&batch, &holds).await?.is_none() {
                 self.purge_batch(batch, &lease, now).await?;
                 any = true;
             }
@@ -162,13 +171,33 @@ impl Collector {
         Ok(any)
     }
 
-    async fn purge_batch(&self, batch: BatchRow, lease: &Lease, now: Ticks) -> Result<(), EngineError> {
-        let desk = &self.desk;
+    /// The hold that covers something of a batch, if one does. A file cannot be kept in part, so a batch is held whole.
+    async fn held_by(&mut self, batch: &BatchRow, holds: &[Hold]) -> Result<Option<i64>, EngineError> {
+        if holds.is_empty() {
+            return Ok(None);
+        }
+        let standing: Vec<i64> = holds.iter().map(|hold| hold.id).collect();
+        if let Some((compared, hold)) = self.held.get(&batch.id)
+            && *compared == standing
+        {
+            return Ok(*hold);
+        }
+        let hold = self.desk.shared.staging.covered(batch.range, holds).await?;
+        if let Some(hold) = hold {
+            tracing::info!(adapter = batch.adapter, batch = batch.id, hold, "not purged: it is under a hold");
+        }
+        self.held.insert(batch.id, (standing, hold));
+        Ok(hold)
+    }
+
+    async fn purge_batch(&mut self, batch: BatchRow, lease: &Lease, now: Ticks) -> Result<(), EngineError> {
+        let desk = Arc::clone(&self.desk);
+        let held = batch.clone();
         let staging = &desk.shared.staging;
         let id = batch.id;
         let outputs = staging.outputs(id).await?;
         let rule = format!(
-            "collected_when = {}, keep_after_collection = {}",
+            "collected_when = {}, keep_after_collection = {}, no hold covers it",
             String::from(desk.adapter.collected_when),
             desk.adapter.keep_after_collection
         );
@@ -182,7 +211,19 @@ impl Collector {
             Ok((share, purge)) => {
                 // Had somebody taken the lease over, some of it might have been deleted before it was looked at.
                 desk.tenure.confirm(lease).await?;
-                desk.lane.run("purging from", move || purge.carry_out(&share, &certificates)).await
+                let permit =
+                    Permit::begin(&desk.shared, &format!("batch {id} of adapter {}", desk.adapter.name)).await?;
+                // A hold may have been placed since the batch was looked at; any later one waits.
+                if self.held_by(&held, permit.holds()).await?.is_some() {
+                    return permit.end().await;
+                }
+                let until = permit.until();
+                let carried = desk
+                    .lane
+                    .run("purging from", move || purge.carry_out(&share, &certificates, || until.lasts()))
+                    .await;
+                permit.end().await?;
+                carried
             }
             Err(error) => Err(error),
         };

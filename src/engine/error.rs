@@ -36,6 +36,9 @@ pub enum EngineError {
     /// A transform that cannot be loaded.
     #[error(transparent)]
     Transform(#[from] TransformError),
+    /// A purge took longer than it was announced for; it goes on from the beginning.
+    #[error("the purge took longer than it was announced for (staging.lease); it is begun again")]
+    PermitLapsed,
     /// A directory or file of our own.
     #[error(transparent)]
     Path(#[from] PathError),

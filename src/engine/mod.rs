@@ -12,11 +12,14 @@ mod documents;
 mod error;
 mod lease;
 mod lock;
+mod permit;
 mod purger;
 mod render;
 mod share;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;

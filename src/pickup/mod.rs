@@ -68,11 +68,14 @@ pub enum PickupError {
         /// The file.
         name: String,
     },
+    /// The time for which deleting was announced has run out. Retrying goes on from where it stopped.
+    #[error("deleting took longer than it was announced for; the rest follows")]
+    OutOfTime,
 }
 
 impl PickupError {
     /// Whether the same call may succeed later without anyone mending the files.
     pub fn retryable(&self) -> bool {
-        matches!(self, Self::Disk(_) | Self::NotTheShare { .. } | Self::ReadBack { .. })
+        matches!(self, Self::Disk(_) | Self::NotTheShare { .. } | Self::ReadBack { .. } | Self::OutOfTime)
     }
 }

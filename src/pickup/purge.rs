@@ -103,11 +103,18 @@ impl Purge {
     /// Writes the certificate to `certificates` and deletes the files. May be repeated after a crash.
     ///
     /// What was prepared must still be so: nobody else may have begun to delete since, or the certificate would
-    /// say of files that the archive took them.
+    /// say of files that the archive took them. `may_delete` is asked before each file; once it says no, nothing more is
+    /// deleted.
     ///
     /// # Errors
-    /// [`PickupError::NotTheShare`] and [`PickupError::Disk`] as everywhere.
-    pub fn carry_out(&self, share: &Share, certificates: &Path) -> Result<(), PickupError> {
+    /// [`PickupError::OutOfTime`] when `may_delete` said no; [`PickupError::NotTheShare`] and [`PickupError::Disk`] as everywhere.
+    pub fn carry_out(
+        &self,
+        share: &Share,
+        certificates: &Path,
+        may_delete: impl Fn() -> bool,
+    ) -> Result<(), PickupError> {
+        let ask = || if may_delete() { Ok(()) } else { Err(PickupError::OutOfTime) };
         share.check()?;
         let path = certificates.join(format!("purge-{:09}.json", self.batch));
         // The certificate comes first: a crash in the middle of deletion must not leave one that says the
@@ -121,12 +128,14 @@ impl Purge {
             durable::write_whole(&path, &text, Commit::CERTIFICATE_WRITTEN)?;
         }
         for file in &self.files {
+            ask()?;
             durable::remove(&share.path(&file.name), Step::FilePurged)?;
         }
         durable::sync_dir(share.dir(), Step::PurgeSynced)?;
         // The acknowledgements go last, once it is durable that their files are gone: an archive that finds a file
         // without one takes it again.
         for file in &self.files {
+            ask()?;
             durable::remove(&share.path(&acknowledgement(&file.name)), Step::AcknowledgementPurged)?;
         }
         Ok(durable::sync_dir(share.dir(), Step::PurgeSynced)?)

@@ -16,6 +16,7 @@ use crate::model::Ticks;
 mod arrival;
 mod commit;
 mod errors;
+mod holds;
 mod keys;
 mod open;
 mod postgres;
@@ -26,13 +27,14 @@ mod steps;
 #[cfg(test)]
 pub(crate) mod suite;
 
+pub use holds::{HoldSubject, place_hold};
 pub use open::open;
 pub use rows::{
     ActRow, AdapterRow, AlertRow, Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep,
-    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, Lease, NewAct, NewCut, NewEvent,
-    NewQuarantined, OutputKind, OutputRow, PurgedEvents, QuarantineFilter, QuarantineResolution, QuarantineRow,
-    QuarantineState, RenderedBatch, RoomNo, Seq, SeqRange, SequenceRow, SetAside, SourceRow, Staged, StagedEvent,
-    Supplement, Totals, Workplace,
+    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, Hold, HoldScope, Lease, NewAct, NewCut,
+    NewEvent, NewHold, NewQuarantined, OutputKind, OutputRow, PurgePermit, PurgeRow, PurgedEvents, QuarantineFilter,
+    QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo, Seq, SeqRange, SequenceRow, SetAside,
+    SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
 };
 
 /// Staging's answer when it could not do what was asked.
@@ -185,10 +187,45 @@ pub trait Sequences: Send + Sync {
     async fn settle_findings(&self, ids: &[i64], act: &NewAct) -> Result<()>;
 }
 
+/// Holds, and the purges they exclude. [`place_hold`] is the way to place one.
+#[async_trait]
+pub trait Holds: Send + Sync {
+    /// The holds that stand, oldest first; released ones too with `all`.
+    async fn holds(&self, all: bool) -> Result<Vec<Hold>>;
+
+    /// Writes a hold down: from here on no purge of events touches what it covers. Purges of files that began
+    /// before are still to be waited for.
+    async fn place_hold(&self, hold: &NewHold, act: &NewAct) -> Result<i64>;
+
+    /// Releases a hold; what it covered is purged as everything else.
+    ///
+    /// # Errors
+    /// [`StagingError::Refused`] when there is no such hold, or it is released already.
+    async fn release_hold(&self, id: i64, act: &NewAct) -> Result<()>;
+
+    /// Announces that files are about to be deleted, by the database's clock for so long; `what` is for people.
+    async fn begin_purge(&self, what: &str, ttl: std::time::Duration) -> Result<PurgePermit>;
+
+    /// Takes an announcement back: nothing is deleted under it any more.
+    async fn end_purge(&self, id: i64) -> Result<()>;
+
+    /// Purges that were announced and are not over.
+    async fn purges(&self) -> Result<Vec<PurgeRow>>;
+
+    /// The first of these holds that covers an event of a range, if any does.
+    async fn covered(&self, range: SeqRange, holds: &[Hold]) -> Result<Option<i64>>;
+
+    /// Tells that what the last [`WriteStaging::purge_events`] returned was not swept: the next one returns it again.
+    async fn not_swept(&self);
+
+    /// The last arrival number that no adapter needs any more; holds not considered.
+    async fn purge_limit(&self, adapters: &[String]) -> Result<Seq>;
+}
+
 /// Changing staging. Every method is one transaction: it happens whole or not at all, and it may be
 /// repeated after a crash with the same result.
 #[async_trait]
-pub trait WriteStaging: ReadStaging + StageEvents + Sequences {
+pub trait WriteStaging: ReadStaging + StageEvents + Sequences + Holds {
     /// Takes or renews a lease by the database's own clock. `None`: another holder has it.
     async fn lease(&self, name: &str, holder: &str, ttl: std::time::Duration) -> Result<Option<Lease>>;
 

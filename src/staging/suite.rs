@@ -6,6 +6,7 @@
 
 mod batches;
 mod cutting;
+mod holds;
 mod keeping;
 mod kit;
 mod looking;
@@ -77,6 +78,13 @@ suite! {
         what_a_crash_left_unswept_is_told_again,
         leftovers_go_with_their_events_and_no_sooner,
         a_large_purge_goes_slice_by_slice;
+    holds:
+        what_a_hold_covers_stays_until_it_is_released,
+        a_hold_on_a_person_covers_what_that_person_wrote,
+        two_holds_both_have_to_go,
+        files_of_held_events_stay_referred_to,
+        placing_a_hold_waits_for_the_purges_before_it,
+        a_purge_whose_process_died_is_waited_for_until_its_time_is_out;
     sequences:
         a_gap_is_reported_and_closes_when_it_is_filled,
         what_overtakes_is_no_gap,

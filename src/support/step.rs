@@ -110,6 +110,8 @@ steps! {
     MarkedCollected = "marked-collected": "The batch is `Collected`.";
 
     // It is purged.
+    PurgeBegunPending = "purge-begun-pending": "That files are about to be purged is written, not committed.";
+    PurgeBegun = "purge-begun": "It is announced; a hold that is placed from here on waits until the purge is over.";
     CertificateWrittenPending = "certificate-written-pending": "The purge certificate is synced under a temporary name.";
     CertificateWritten = "certificate-written": "The purge certificate stands; nothing is deleted yet.";
     FilePurged = "file-purged": "A file of the batch is deleted from the share.";
@@ -117,6 +119,8 @@ steps! {
     AcknowledgementPurged = "acknowledgement-purged": "An acknowledgement is deleted from the share; its file went before.";
     MarkedPurgedPending = "marked-purged-pending": "`Purged` is written, not committed.";
     MarkedPurged = "marked-purged": "The batch is `Purged`.";
+    PurgeEndedPending = "purge-ended-pending": "The end of the announcement is written, not committed.";
+    PurgeEnded = "purge-ended": "No hold waits for this purge any more.";
     SweptForgottenPending = "swept-forgotten-pending": "The contents swept last time are struck off the list, not committed.";
     SweptForgotten = "swept-forgotten": "The contents swept last time are off the list.";
     StagingPurgedPending = "staging-purged-pending": "Events are deleted and tombstones left, not committed.";
@@ -134,6 +138,10 @@ steps! {
     AlertRaised = "alert-raised": "An alert is open.";
     AlertClosedPending = "alert-closed-pending": "The end of an alert is written, not committed.";
     AlertClosed = "alert-closed": "No alert of that kind is open any more.";
+    HoldPlacedPending = "hold-placed-pending": "A hold and who places it are written, not committed.";
+    HoldPlaced = "hold-placed": "The hold stands; purges that began before are still to be waited for.";
+    HoldReleasedPending = "hold-released-pending": "The release of a hold is written, not committed.";
+    HoldReleased = "hold-released": "The hold is released, and who decided it is recorded.";
     FindingsReportedPending = "findings-reported-pending": "Gaps, repeats and resets are marked as reported, not committed.";
     FindingsReported = "findings-reported": "Gaps, repeats and resets that have stood for long enough are reported; their alerts follow.";
     FindingsSettledPending = "findings-settled-pending": "Findings are settled, not committed.";
@@ -204,8 +212,10 @@ commits! {
     MARKED_PUBLISHED: MarkedPublishedPending, MarkedPublished;
     TAKEN_RECORDED: TakenRecordedPending, TakenRecorded;
     MARKED_COLLECTED: MarkedCollectedPending, MarkedCollected;
+    PURGE_BEGUN: PurgeBegunPending, PurgeBegun;
     CERTIFICATE_WRITTEN: CertificateWrittenPending, CertificateWritten;
     MARKED_PURGED: MarkedPurgedPending, MarkedPurged;
+    PURGE_ENDED: PurgeEndedPending, PurgeEnded;
     SWEPT_FORGOTTEN: SweptForgottenPending, SweptForgotten;
     STAGING_PURGED: StagingPurgedPending, StagingPurged;
     LEFTOVERS_PURGED: LeftoversPurgedPending, LeftoversPurged;
@@ -213,6 +223,8 @@ commits! {
     UNREFERENCED_LISTED: UnreferencedListedPending, UnreferencedListed;
     ALERT_RAISED: AlertRaisedPending, AlertRaised;
     ALERT_CLOSED: AlertClosedPending, AlertClosed;
+    HOLD_PLACED: HoldPlacedPending, HoldPlaced;
+    HOLD_RELEASED: HoldReleasedPending, HoldReleased;
     FINDINGS_REPORTED: FindingsReportedPending, FindingsReported;
     FINDINGS_SETTLED: FindingsSettledPending, FindingsSettled;
     MARKED_ABANDONED: MarkedAbandonedPending, MarkedAbandoned;

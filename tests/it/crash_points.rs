@@ -92,6 +92,8 @@ enum Command {
     Discard,
     Abandon,
     Settle,
+    Hold,
+    Release,
 }
 
 fn way(step: Step, turn: Turn) -> Option<Way> {
@@ -107,6 +109,8 @@ fn way(step: Step, turn: Turn) -> Option<Way> {
         ExportWrittenPending | ExportWritten => Way::Person(Command::Export),
         QuarantineResolvedPending | QuarantineResolved => Way::Person(Command::Discard),
         FindingsReportedPending | FindingsReported => Way::Gap,
+        HoldPlacedPending | HoldPlaced => Way::Person(Command::Hold),
+        HoldReleasedPending | HoldReleased => Way::Person(Command::Release),
         FindingsSettledPending | FindingsSettled => Way::Person(Command::Settle),
         MarkedAbandonedPending | MarkedAbandoned => Way::Person(Command::Abandon),
         _ => Way::Daemon,
@@ -350,6 +354,9 @@ impl Case {
         if command == Command::Settle {
             self.traffic.gap(&self.lab);
         }
+        if command == Command::Release {
+            self.lab.ok(&["hold", "place", "--room", "room:none", "--reason", "a test"]);
+        }
         self.lab.ok(&["run", "--once"]);
         let listed = self.lab.json(&["quarantine", "list"]);
         let item = listed[0]["id"].to_string();
@@ -360,6 +367,8 @@ impl Case {
         let found: Value = serde_json::from_slice(&found.stdout).unwrap();
         let finding = found[0]["id"].to_string();
         let arguments = match command {
+            Command::Hold => vec!["hold", "place", "--room", "room:none", "--reason", "a test"],
+            Command::Release => vec!["hold", "release", "1", "--reason", "a test"],
             Command::Settle => vec!["sequence", "settle", &finding, "--reason", "a test"],
             Command::Show => vec!["quarantine", "show", &item, "--content"],
             Command::Export => vec!["quarantine", "show", &item, "--export", export],
@@ -375,7 +384,8 @@ impl Case {
             Command::Discard => "is discarded already",
             Command::Abandon => "is abandoned, not",
             Command::Settle => "is not open",
-            Command::Show | Command::Export => "",
+            Command::Release => "does not stand",
+            Command::Show | Command::Export | Command::Hold => "",
         };
         if !again.status.success() && (done.is_empty() || !said.contains(done)) {
             return Err(format!("given again, the command ended with {:?}: {said}", again.status.code()));

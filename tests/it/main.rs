@@ -11,6 +11,7 @@ mod crash_points;
 mod end_to_end;
 mod fencing;
 mod files;
+mod holds;
 mod operations;
 mod poison;
 mod pressure;

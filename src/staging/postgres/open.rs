@@ -26,6 +26,7 @@ pub(in crate::staging) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "workplace", include_str!("migrations/0002_workplace.sql")),
     (3, "supplements", include_str!("migrations/0003_supplements.sql")),
     (6, "sequences", include_str!("migrations/0006_sequences.sql")),
+    (7, "holds", include_str!("migrations/0007_holds.sql")),
 ];
 
 /// Connects, creates the schema if it is missing, and brings its tables up to date.

@@ -10,8 +10,8 @@ use crate::model::{Kind, Ticks};
 use crate::staging::keys::{broken, digest, instant, small, uncount};
 use crate::staging::{
     ActRow, AdapterRow, AlertRow, BatchCounts, BatchRow, BatchState, BatchTotals, Capture, CaptureRow, Finding,
-    FindingKind, FindingTotals, NewAct, OutputKind, OutputRow, QuarantineRow, QuarantineState, Result, RoomNo,
-    SeqRange, SequenceRow, SetAside, SourceRow, StagedEvent, Totals, Workplace,
+    FindingKind, FindingTotals, Hold, HoldScope, NewAct, OutputKind, OutputRow, PurgeRow, QuarantineRow,
+    QuarantineState, Result, RoomNo, SeqRange, SequenceRow, SetAside, SourceRow, StagedEvent, Totals, Workplace,
 };
 
 /// Reads events and shares the texts that many of them have in common.
@@ -70,6 +70,35 @@ pub(super) fn source(row: &PgRow) -> Result<SourceRow> {
         heartbeat_sequence: row.try_get::<Option<i64>, _>("heartbeat_sequence")?.map(uncount),
         last_received: time(row, "last_received")?,
     })
+}
+
+pub(super) fn hold(row: &PgRow) -> Result<Hold> {
+    Ok(Hold {
+        id: row.try_get("id")?,
+        scope: HoldScope {
+            room: row.try_get("room")?,
+            person: row.try_get("person")?,
+            source: row.try_get("source")?,
+            from: maybe_time(row, "from_time")?,
+            to: maybe_time(row, "to_time")?,
+        },
+        placed_at: time(row, "placed_at")?,
+        placed_by: row.try_get("placed_by")?,
+        reason: row.try_get("reason")?,
+        released_at: maybe_time(row, "released_at")?,
+    })
+}
+
+/// The source and the room of an event that a hold may cover.
+pub(super) fn hold_subject(row: &PgRow) -> Result<(String, Option<String>)> {
+    let room: Option<String> = row.try_get("room_uri")?;
+    let room = room.map(|_| whole(row, "room_uri", "whole_room_uri")).transpose()?;
+    Ok((whole(row, "source", "whole_source")?, room))
+}
+
+pub(super) fn purge(row: &PgRow) -> Result<PurgeRow> {
+    let (id, what, live) = (row.try_get("id")?, row.try_get("what")?, row.try_get("live")?);
+    Ok(PurgeRow { id, what, began: time(row, "began")?, live })
 }
 
 pub(super) fn sequence(row: &PgRow) -> Result<SequenceRow> {
@@ -260,7 +289,7 @@ fn number(row: &PgRow, column: &str) -> Result<u64> {
     Ok(uncount(row.try_get(column)?))
 }
 
-fn time(row: &PgRow, column: &str) -> Result<Ticks> {
+pub(super) fn time(row: &PgRow, column: &str) -> Result<Ticks> {
     instant(row.try_get(column)?)
 }
 

@@ -3,6 +3,7 @@
 mod batches;
 mod events;
 mod files;
+mod holds;
 mod overview;
 mod quarantine;
 mod sequences;
@@ -13,6 +14,7 @@ pub use batches::{
 };
 pub use events::{Arrivals, NewEvent, Staged, StagedEvent};
 pub use files::{Capture, CaptureRow, OutputKind, OutputRow, PurgedEvents};
+pub use holds::{Hold, HoldScope, NewHold, PurgePermit, PurgeRow};
 pub use overview::{ActRow, AdapterRow, AlertRow, BatchTotals, NewAct, SourceRow, Totals};
 pub use quarantine::{NewQuarantined, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState};
 pub use sequences::{Finding, FindingKind, FindingTotals, SequenceRow};

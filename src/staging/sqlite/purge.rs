@@ -9,16 +9,19 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::arrive::chunk;
+use super::holds::{note_held, sift, standing};
 use super::{SqliteStaging, rows, sql};
 use crate::model::Ticks;
 use crate::staging::commit::commit;
 use crate::staging::keys::{count, digest, half, id_hash, uncount};
 use crate::staging::steps::purge_limit;
-use crate::staging::{PurgedEvents, Result, Seq};
+use crate::staging::{PurgedEvents, Result, Seq, SeqRange};
 use crate::support::step::Commit;
 
 /// Rows deleted in one transaction.
 const SLICE: i64 = 20_000;
+/// Events looked at in one transaction while there are holds.
+const SIFTED_MAX: i64 = 2_000;
 /// How long a tombstone stands: longer than any queue or spool holds back a second delivery.
 const TOMBSTONE_AGE: Duration = Duration::from_secs(30 * 86_400);
 
@@ -31,12 +34,11 @@ impl SqliteStaging {
         }
         let now = Ticks::now();
         let mut purged = PurgedEvents::default();
-        loop {
-            let events = self.purge_slice(adapters, now).await?;
+        let mut after = Some(0);
+        while let Some(from) = after {
+            let events;
+            (events, after) = self.purge_slice(adapters, from, now).await?;
             purged.events += uncount(events);
-            if events < SLICE {
-                break;
-            }
         }
         if purged.events > 0 {
             self.purge_leftovers(adapters).await?;
@@ -47,11 +49,22 @@ impl SqliteStaging {
         Ok(purged)
     }
 
-    /// One slice of events with their captures; returns how many events went.
-    async fn purge_slice(&self, adapters: &[String], now: Ticks) -> Result<i64> {
+    /// One slice of events with their captures; returns how many events went, and after which the next slice begins.
+    /// What a hold covers stays.
+    async fn purge_slice(&self, adapters: &[String], from: Seq, now: Ticks) -> Result<(i64, Option<Seq>)> {
         let mut tx = self.begin().await?;
         let limit = limit(&mut tx, adapters).await?;
-        let (events, last) = bury(&mut tx, limit, now).await?;
+        // In this transaction: one that places a hold comes before it or after it.
+        let holds = standing(&mut tx).await?;
+        let (events, last, next) = if holds.is_empty() {
+            let (events, last) = bury(&mut tx, limit, now).await?;
+            (events, last, (events >= SLICE).then_some(last))
+        } else {
+            let sifted = sift(&mut tx, SeqRange { from, to: limit }, &holds, SIFTED_MAX).await?;
+            note_held(&mut tx, &sifted.held).await?;
+            let (events, last) = bury_listed(&mut tx, &sifted.free, now).await?;
+            (events, last, sifted.more.then_some(sifted.last))
+        };
         if events > 0 {
             sqlx::query(sql::RELEASE_CAPTURES).bind(last).execute(&mut *tx).await?;
             sqlx::query(sql::PURGE_CAPTURES).bind(last).execute(&mut *tx).await?;
@@ -60,7 +73,7 @@ impl SqliteStaging {
         if events > 0 {
             self.any_seen.store(true, Ordering::Relaxed);
         }
-        Ok(events)
+        Ok((events, next))
     }
 
     /// Message numbers and presence rows that only purged events needed.
@@ -105,7 +118,7 @@ impl SqliteStaging {
 }
 
 /// The last arrival number that may go.
-async fn limit(connection: &mut SqliteConnection, adapters: &[String]) -> Result<Seq> {
+pub(super) async fn limit(connection: &mut SqliteConnection, adapters: &[String]) -> Result<Seq> {
     let cut = sqlx::query(sql::ADAPTERS).fetch_all(&mut *connection).await?;
     let cut = cut.iter().map(rows::adapter).collect::<Result<Vec<_>>>()?;
     let open: Vec<(String, Seq)> = sqlx::query_as(sql::OPEN_BATCHES).fetch_all(connection).await?;
@@ -115,8 +128,23 @@ async fn limit(connection: &mut SqliteConnection, adapters: &[String]) -> Result
 /// Deletes a slice of events and leaves tombstones; returns how many, and the last arrival number among them.
 async fn bury(connection: &mut SqliteConnection, limit: Seq, now: Ticks) -> Result<(i64, Seq)> {
     let purge = sqlx::query_as(sql::PURGE_EVENTS).bind(limit).bind(SLICE);
-    let gone: Vec<(Seq, i64, String, Vec<u8>)> = purge.fetch_all(&mut *connection).await?;
-    let mut rest = gone.as_slice();
+    let gone = purge.fetch_all(&mut *connection).await?;
+    leave_tombstones(connection, &gone, now).await
+}
+
+/// As [`bury`], for events that were chosen.
+async fn bury_listed(connection: &mut SqliteConnection, seqs: &[Seq], now: Ticks) -> Result<(i64, Seq)> {
+    let seqs = serde_json::Value::from_iter(seqs.iter().copied()).to_string();
+    let gone = sqlx::query_as(sql::PURGE_LISTED).bind(seqs).fetch_all(&mut *connection).await?;
+    leave_tombstones(connection, &gone, now).await
+}
+
+async fn leave_tombstones(
+    connection: &mut SqliteConnection,
+    gone: &[(Seq, i64, String, Vec<u8>)],
+    now: Ticks,
+) -> Result<(i64, Seq)> {
+    let mut rest = gone;
     while !rest.is_empty() {
         let (part, after) = rest.split_at(chunk(rest.len()));
         rest = after;

@@ -92,6 +92,23 @@ statements! {
     SETTLE = "update findings set settled = $2 where id = $1 and settled is null and closed is null \
         and reported is not null";
 
+    HOLDS = "select id, room, person, source, from_time, to_time, placed_at, placed_by, reason, released_at from holds \
+        where $1 or released_at is null order by id";
+    ADD_HOLD = "insert into holds (room, person, source, from_time, to_time, placed_at, placed_by, reason) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8) returning id";
+    RELEASE_HOLD = "update holds set released_at = $2 where id = $1 and released_at is null";
+    FREE_EVENTS = "delete from held_events where hold_id = $1";
+    HOLD_CANDIDATES = "select e.seq, s.uri as source, s.whole_uri as whole_source, r.uri as room_uri, \
+        r.whole_uri as whole_room_uri, e.time, case when $4 then e.raw end as raw from events e \
+        join sources s on s.source_no = e.source_no left join rooms r on r.room_no = e.room_no \
+        where e.seq > $1 and e.seq <= $2 and ($5 or not exists (select 1 from held_events h where h.seq = e.seq)) \
+        order by e.seq limit $3";
+    HOLD_EVENT = "insert into held_events (seq, hold_id) values ($1, $2) on conflict do nothing";
+    ADD_PURGE = "insert into purges (what, began, expires) values ($1, $2, cast(unixepoch('subsec') * 1000 as integer) + $3) returning id";
+    END_PURGE = "delete from purges where id = $1";
+    FORGET_PURGES = "delete from purges where began < $1 and expires <= cast(unixepoch('subsec') * 1000 as integer)";
+    PURGES = "select id, what, began, expires > cast(unixepoch('subsec') * 1000 as integer) as live from purges order by id";
+
     SOURCES = "select uri, whole_uri, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received \
         from sources order by uri";
     ADAPTERS = "select adapter, cut_seq, cut_at from adapters order by adapter";
@@ -188,16 +205,21 @@ statements! {
         where state not in ('purged', 'empty', 'abandoned') group by adapter";
     PURGE_EVENTS = "delete from events where seq in \
         (select seq from events where seq <= $1 order by seq limit $2) returning seq, source_no, event_id, sha256";
+    PURGE_LISTED = "delete from events where seq in (select value from json_each($1)) \
+        returning seq, source_no, event_id, sha256";
     RELEASE_CAPTURES = "insert into unreferenced (sha256) select distinct sha256 from captures \
-        where seq <= $1 and sha256 is not null on conflict do nothing";
-    PURGE_CAPTURES = "delete from captures where seq <= $1";
+        where seq <= $1 and sha256 is not null and not exists (select 1 from events e where e.seq = captures.seq) \
+        on conflict do nothing";
+    PURGE_CAPTURES = "delete from captures where seq <= $1 and not exists (select 1 from events e where e.seq = captures.seq)";
     REFERENCED_AGAIN = "delete from unreferenced where exists \
         (select 1 from captures c where c.sha256 = unreferenced.sha256)";
     UNREFERENCED = "select sha256 from unreferenced order by sha256";
     SWEPT = "delete from unreferenced where sha256 = $1";
     PURGE_MESSAGES = "delete from message_numbers where last_seq <= $1 and (room_no, message_id) not in \
         (select room_no, message_id from events where seq > (select coalesce(max(cut_seq), 0) from adapters) \
-        and room_no is not null and message_id is not null)";
+        and room_no is not null and message_id is not null) \
+        and not exists (select 1 from held_events h join events e on e.seq = h.seq \
+        where e.room_no = message_numbers.room_no and e.message_id = message_numbers.message_id)";
     PURGE_PRESENCE = "delete from presence where exists (select 1 from presence n where n.adapter = presence.adapter \
         and n.room_no = presence.room_no and n.batch_id > presence.batch_id and n.batch_id < coalesce( \
         (select min(coalesce(b.supplement_to, b.id)) from batches b where b.adapter = presence.adapter \

@@ -19,7 +19,7 @@ use crate::staging::{
 /// A store of one test.
 pub(crate) struct Fixture {
     pub(crate) staging: Staging,
-    pub(in crate::staging) config: Config,
+    pub(crate) config: Config,
     _place: Place,
 }
 
