@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod errors;
+pub mod evidence;
 pub mod intake;
 pub mod model;
 pub mod package;

@@ -76,6 +76,17 @@ pub struct ConversationCounts {
     pub replaced_characters: u64,
 }
 
+/// What an event became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// A message.
+    Written,
+    /// No message, by design.
+    Signal,
+    /// Nothing: the dialect has no place for it.
+    LeftOut,
+}
+
 /// Why a batch cannot be assembled. Trying again helps in no case but [`AssembleError::Scratch`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -183,13 +194,13 @@ impl Assembler {
         Ok(self.open.replace(next).map(|before| before.finish(&self.batch)))
     }
 
-    /// Takes the next event of the room.
+    /// Takes the next event of the room, and tells what it became.
     ///
     /// # Errors
     /// [`AssembleError::Damaged`] when the staged bytes cannot be read; [`AssembleError::OutOfOrder`] when
     /// the event belongs before one that was taken already, or to a room that was not begun;
     /// [`AssembleError::Scratch`] when the disk refuses.
-    pub fn push(&mut self, event: &StagedEvent, captures: &(impl Captures + ?Sized)) -> Result<(), AssembleError> {
+    pub fn push(&mut self, event: &StagedEvent, captures: &(impl Captures + ?Sized)) -> Result<Taken, AssembleError> {
         match &mut self.open {
             Some(open) if open.room == event.room => open.push(&self.batch, event, captures.of(event.seq)),
             _ => Err(AssembleError::OutOfOrder { seq: event.seq }),
@@ -230,7 +241,7 @@ impl Conversation {
         batch: &BatchContext,
         staged: &StagedEvent,
         captured: Option<&CapturedFile>,
-    ) -> Result<(), AssembleError> {
+    ) -> Result<Taken, AssembleError> {
         let place = (staged.time, (staged.sequence.is_none(), staged.sequence), staged.seq);
         if self.last.is_some_and(|last| last >= place) {
             return Err(AssembleError::OutOfOrder { seq: staged.seq });
@@ -244,11 +255,11 @@ impl Conversation {
         }
         let Some(meant) = event.kind.message_type() else {
             self.counts.signals += 1;
-            return Ok(());
+            return Ok(Taken::Signal);
         };
         let Some(spelled) = spelled(batch.dialect, meant) else {
             self.counts.left_out += 1;
-            return Ok(());
+            return Ok(Taken::LeftOut);
         };
         let late = batch.late_before.is_some_and(|before| staged.time < before);
         let captured = captured.filter(|_| event.kind.carries_file());
@@ -260,7 +271,8 @@ impl Conversation {
         }
         self.counts.messages += 1;
         self.counts.late += u64::from(late);
-        self.messages.add(self.out.bytes(), staged.time).map_err(AssembleError::Scratch)
+        self.messages.add(self.out.bytes(), staged.time).map_err(AssembleError::Scratch)?;
+        Ok(Taken::Written)
     }
 
     fn finish(self, batch: &Arc<BatchContext>) -> RenderedConversation {

@@ -21,7 +21,7 @@ mod xml;
 
 pub use attachments::attachments_manifest;
 pub use captures::{CapturedFile, Captures, FileRef, NoCaptures};
-pub use conversation::{AssembleError, Assembler, BatchContext, ConversationCounts, RenderedConversation};
+pub use conversation::{AssembleError, Assembler, BatchContext, ConversationCounts, RenderedConversation, Taken};
 pub use dialect::{DOCUMENT_CLOSE, document_open};
 pub use document::CanonicalWriter;
 pub use sample::sample_document;

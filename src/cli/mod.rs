@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod context;
 mod emit;
+mod evidence;
 mod hold;
 mod print;
 mod purge;
@@ -71,6 +72,7 @@ enum Command {
     Sequence(sequence::Args),
     Hold(hold::Args),
     Purge(purge::Args),
+    Evidence(evidence::Args),
     Config(config::Args),
     Completions(completions::Args),
     /// The sandboxed half of an adapter; started by Chancery itself.
@@ -116,6 +118,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Sequence(args) => sequence::run(&context, &args),
         Command::Hold(args) => hold::run(&context, &args),
         Command::Purge(args) => purge::run(&context, &args),
+        Command::Evidence(args) => evidence::run(&context, &args),
         Command::Config(args) => config::run(&context, &args),
         Command::Completions(args) => completions::run(&args),
         Command::TransformWorker => Ok(ExitStatus::Done),

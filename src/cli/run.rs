@@ -74,6 +74,10 @@ fn failure(error: EngineError) -> Failure {
         EngineError::Transform(error) => Failure::new(ExitStatus::Transform, "the transform failed").caused_by(error),
         EngineError::Locked { .. } => Failure::new(ExitStatus::Finding, error.to_string())
             .hint("stop the other process first, or give this one a `home` of its own"),
+        EngineError::Key(error) => {
+            let cure = error.cure();
+            Failure::new(ExitStatus::Configuration, error.to_string()).hint(cure)
+        }
         error => Failure::new(ExitStatus::FileSystem, error.to_string()).caused_by(error),
     }
 }

@@ -9,6 +9,7 @@ use super::context::{self, Context, staging_failure};
 use super::print::{self, Column, Format};
 use crate::config::Config;
 use crate::errors::{ExitStatus, Failure};
+use crate::evidence::record::newest_head;
 use crate::staging::{BatchFilter, BatchRow, BatchState, BatchTotals, FindingKind, Seq, SeqRange, Staging, Totals};
 
 /// Show what was taken in, what waits, what each adapter has written, and open alerts
@@ -24,7 +25,22 @@ struct Status {
     sources: Vec<Source>,
     adapters: Vec<Adapter>,
     holds: Vec<Held>,
+    evidence: Evidence,
     alerts: Vec<Alert>,
+}
+
+#[derive(Debug, Serialize)]
+struct Evidence {
+    /// Entries recorded.
+    entries: u64,
+    /// Those of them that lie in the evidence directory.
+    written: u64,
+    /// Those of them that the newest head covers.
+    signed: u64,
+    /// When the newest entry that it covers was recorded.
+    head_at: Option<String>,
+    /// The fingerprint of the key that signed it.
+    key: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -146,7 +162,22 @@ async fn gather(staging: &Staging, config: &Config) -> Result<Status, Failure> {
             .into_iter()
             .map(|hold| Held { id: hold.id, covers: hold.scope.to_string(), placed_at: hold.placed_at.iso() })
             .collect(),
+        evidence: evidence(staging, config).await?,
         alerts,
+    })
+}
+
+/// How far the log of evidence is recorded, written and signed. A directory that cannot be read shows as unsigned: the
+/// alert about it says why.
+async fn evidence(staging: &Staging, config: &Config) -> Result<Evidence, Failure> {
+    let size = staging.log_size().await.map_err(staging_failure)?;
+    let head = newest_head(&config.evidence_dir()).ok().flatten();
+    Ok(Evidence {
+        entries: size.entries,
+        written: size.written,
+        signed: head.as_ref().map_or(0, |head| head.size),
+        head_at: head.as_ref().map(|head| head.at.clone()),
+        key: head.map(|head| head.key),
     })
 }
 
@@ -337,6 +368,14 @@ fn print_tables(status: &Status) -> Result<(), Failure> {
         let row = |hold: &Held| vec![hold.id.to_string(), print::harmless(&hold.covers), hold.placed_at.clone()];
         print::data(print::table(&columns, status.holds.iter().map(row)))?;
     }
+    let evidence = &status.evidence;
+    print::data(format!(
+        "evidence: {} entries recorded, {} written, {} signed{}",
+        print::count(evidence.entries),
+        print::count(evidence.written),
+        print::count(evidence.signed),
+        evidence.key.as_ref().map(|key| format!(" with {key}")).unwrap_or_default(),
+    ))?;
     if !status.alerts.is_empty() {
         let columns = [
             Column::Text("alert"),

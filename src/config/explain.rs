@@ -103,6 +103,8 @@ fn shown(path: &[&str], value: &Value) -> String {
 fn derived(config: &Config, path: &[&str]) -> Option<String> {
     let place = match path {
         ["spool", "directory"] => config.incoming_dir(),
+        ["evidence", "directory"] => config.evidence_dir(),
+        ["evidence", "key"] => config.evidence_key(),
         ["files", "vault"] => config.vault_dir(),
         ["staging", "path"] if config.staging.store == Store::Sqlite => config.sqlite_path(),
         ["adapter", index, "pickup"] => config.pickup_dir(config.adapter.get(index.parse::<usize>().ok()?)?),

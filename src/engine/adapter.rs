@@ -16,10 +16,12 @@ use super::cutter::Cutter;
 use super::decide::{self, After, Job, Met, Pace, Work};
 use super::error::describe;
 use super::lease::Tenure;
+use super::manifest::{self, Holds};
 use super::render::{RenderError, discard, render};
 use super::share::{Lane, Side};
 use super::{EngineError, Shared, TROUBLE_RETRY};
 use crate::config::Adapter;
+use crate::evidence::list::EventList;
 use crate::model::Ticks;
 use crate::pickup::Share;
 use crate::staging::{
@@ -62,7 +64,7 @@ impl AdapterShared {
         Arc::new(Self {
             shared: Arc::clone(shared),
             adapter: adapter.clone(),
-            tenure: Tenure::new(staging, &adapter.name, shared.lock.instance(), lasting),
+            tenure: Tenure::new(staging, format!("adapter:{}", adapter.name), shared.lock.instance(), lasting),
             lane: Lane::new(shared.config.pickup_dir(adapter)),
             cut: Notify::new(),
         })
@@ -200,7 +202,7 @@ impl AdapterWriter {
         let Job { batch, work } = job;
         let id = batch.id;
         let outcome = match work {
-            Work::Close if !self.desk.adapter.heartbeat_file => return self.close(id, lease).await,
+            Work::Close if !self.desk.adapter.heartbeat_file => return self.close(&batch, lease).await,
             Work::Publish => self.publish(id, lease).await,
             Work::Render | Work::Close => self.render_and_publish(batch, lease).await,
             Work::RenderAgain => {
@@ -220,14 +222,15 @@ impl AdapterWriter {
     }
 
     /// Records that nothing was committed in a batch's interval.
-    async fn close(&self, id: BatchId, lease: &Lease) -> Result<(), EngineError> {
+    async fn close(&self, batch: &BatchRow, lease: &Lease) -> Result<(), EngineError> {
         let empty = RenderedBatch {
-            id,
+            id: batch.id,
             counts: BatchCounts::default(),
             outputs: Vec::new(),
             presence: Vec::new(),
             workplace: Workplace::default(),
             set_aside: None,
+            manifest: manifest::of_batch(batch, &Holds::default(), EventList::empty())?,
         };
         self.desk.shared.staging.finish_render(lease, &empty).await?;
         Ok(())

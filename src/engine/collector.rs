@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::decide::{self, Met};
 use super::error::describe;
-use super::permit::Permit;
+use super::permit::{Deadline, Permit};
 use super::share::Side;
 use super::{AdapterShared, EngineError};
 use crate::config::CollectedWhen;
+use crate::evidence::{Draft, EntryKind};
 use crate::model::Ticks;
 use crate::pickup::{self, Marker, PickupError, Purge, Seen, Share};
 use crate::staging::{BatchId, BatchRow, BatchState, BatchStep, By, Hold, Lease, OutputRow, StagingError};
@@ -201,7 +202,6 @@ impl Collector {
             String::from(desk.adapter.collected_when),
             desk.adapter.keep_after_collection
         );
-        let certificates = desk.shared.config.evidence_dir().join("purge");
         let open = self.opening();
         let prepare = move || {
             let share = open()?;
@@ -217,11 +217,7 @@ impl Collector {
                 if self.held_by(&held, permit.holds()).await?.is_some() {
                     return permit.end().await;
                 }
-                let until = permit.until();
-                let carried = desk
-                    .lane
-                    .run("purging from", move || purge.carry_out(&share, &certificates, || until.lasts()))
-                    .await;
+                let carried = self.carry_out(id, lease, (share, purge), permit.until()).await;
                 permit.end().await?;
                 carried
             }
@@ -246,6 +242,24 @@ impl Collector {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Records the certificate, and deletes the files until time is up.
+    async fn carry_out(
+        &self,
+        id: BatchId,
+        lease: &Lease,
+        (share, purge): (Share, Purge),
+        until: Deadline,
+    ) -> Result<(), EngineError> {
+        let shared = &self.desk.shared;
+        // In the log before anything is deleted. After a crash what was recorded first stands: by then files may be
+        // gone that we deleted.
+        let draft = Draft::new(EntryKind::Purge, &purge).map_err(EngineError::unwritable)?;
+        let certificate = shared.staging.record_certificate(lease, id, &draft).await?;
+        let certificates = shared.config.evidence_dir().join("purge");
+        let carry_out = move || purge.carry_out(&share, &certificate, &certificates, || until.lasts());
+        self.desk.lane.run("purging from", carry_out).await
     }
 
     /// How to open the share; to be called on the lane.

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::evidence::key::KeyError;
+use crate::evidence::record::RecordError;
 use crate::intake::IntakeError;
 use crate::pickup::PickupError;
 use crate::staging::StagingError;
@@ -42,12 +44,30 @@ pub enum EngineError {
     /// A directory or file of our own.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// The key that signs evidence cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The evidence directory.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A record of evidence cannot be written as JSON. A defect.
+    #[error("a record of evidence cannot be written: {detail}")]
+    Unwritable {
+        /// What the serialiser said.
+        detail: String,
+    },
     /// A task ended that must not end. A defect; the supervisor restarts the service.
     #[error("a task of the pipeline ended: {detail}")]
     TaskPanicked {
         /// What is known of it.
         detail: String,
     },
+}
+
+impl EngineError {
+    pub(super) fn unwritable(error: serde_json::Error) -> Self {
+        Self::Unwritable { detail: error.to_string() }
+    }
 }
 
 /// The message with its causes, in one line.

@@ -1,4 +1,5 @@
-//! The right to work for one adapter, held by this process for its cutter and its writer together.
+//! The right to do a piece of work that one process does for all: an adapter's, held for its cutter and its writer
+//! together, or writing evidence.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::staging::{Lease, Staging, StagingError};
 /// A lease is renewed when this part of it has passed.
 const RENEWAL_PART: u32 = 3;
 
-/// An adapter's lease, as far as this process holds it.
+/// A lease, as far as this process holds it.
 pub(super) struct Tenure {
     staging: Staging,
     name: String,
@@ -21,10 +22,9 @@ pub(super) struct Tenure {
 }
 
 impl Tenure {
-    /// Of an adapter; nothing is taken yet. `holder` is the name of this home.
-    pub(super) fn new(staging: Staging, adapter: &str, holder: &str, lasting: Duration) -> Self {
-        let (name, holder) = (format!("adapter:{adapter}"), holder.to_owned());
-        Self { staging, name, holder, lasting, held: Mutex::new(None) }
+    /// Of the lease `name`; nothing is taken yet. `holder` is the name of this home.
+    pub(super) fn new(staging: Staging, name: String, holder: &str, lasting: Duration) -> Self {
+        Self { staging, name, holder: holder.to_owned(), lasting, held: Mutex::new(None) }
     }
 
     /// Takes the lease, or renews it when that is due. `None`: another process works for the adapter.
@@ -37,7 +37,7 @@ impl Tenure {
         }
         let lease = self.staging.lease(&self.name, &self.holder, self.lasting).await?;
         if lease.is_none() {
-            tracing::debug!(lease = self.name, "another process works for this adapter");
+            tracing::debug!(lease = self.name, "another process does this work");
         }
         *held = lease.clone().map(|lease| (lease, Instant::now()));
         Ok(lease)

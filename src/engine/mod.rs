@@ -12,9 +12,11 @@ mod documents;
 mod error;
 mod lease;
 mod lock;
+mod manifest;
 mod permit;
 mod purger;
 mod render;
+mod scribe;
 mod share;
 #[cfg(test)]
 mod simulation;
@@ -111,9 +113,10 @@ impl Engine {
     /// Takes the instance lock, opens staging and the vault.
     ///
     /// # Errors
-    /// [`EngineError::Locked`] when another process works with the same home directory; otherwise
-    /// whatever could not be opened.
+    /// [`EngineError::Locked`] when another process works with the same home directory; [`EngineError::Key`] when there is
+    /// a key that must not be used; otherwise whatever could not be opened.
     pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, EngineError> {
+        scribe::check_key(config.evidence_key())?;
         let lock = InstanceLock::take(&config.state_dir())?;
         let staging = staging::open(&config).await?;
         let vault = Vault::open(&config.vault_dir())?;
@@ -151,6 +154,7 @@ impl Engine {
         }
         tasks.spawn(completeness::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(purger::run(Arc::clone(&self.shared), self.stop.clone()));
+        tasks.spawn(scribe::run(Arc::clone(&self.shared), self.stop.clone()));
         tracing::info!(
             sources = config.source.len(),
             adapters = config.adapter.len(),
@@ -182,8 +186,8 @@ impl Engine {
         }
     }
 
-    /// Takes in all that waits in spool and queue, closes every interval now, writes, and purges what
-    /// is collected.
+    /// Takes in all that waits in spool and queue, closes every interval now, writes, purges what
+    /// is collected, and writes the evidence of it.
     ///
     /// # Errors
     /// The first thing that stood in the way; whatever could be done without it was done.
@@ -227,6 +231,10 @@ impl Engine {
             purged = purger::purge(shared) => purged?,
         }
         completeness::Watch::new(Arc::clone(shared)).look().await?;
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            written = scribe::once(shared) => written?,
+        }
         let counts = self.stats.counts();
         pass.staged = counts.staged;
         pass.duplicates = counts.duplicates;

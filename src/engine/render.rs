@@ -4,6 +4,7 @@
 //! between the two keeps both busy and memory flat.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,17 +14,20 @@ use tokio::sync::mpsc;
 
 use super::decide;
 use super::documents::{DocumentError, Documents, Made, Means};
+use super::manifest::{self, Holds};
 use super::share::{Lane, LaneDraft};
 use super::{EngineError, Shared};
 use crate::assemble::{AssembleError, Assembler, BatchContext, CapturedFile, FileRef, RenderedConversation};
 use crate::config::Adapter;
+use crate::evidence::list::{EventList, Gathering};
+use crate::evidence::manifest::FileCounts;
 use crate::model::{Event, Ticks};
 use crate::pickup::{BatchNames, Compression, Share};
 use crate::staging::{
-    BatchCounts, BatchRow, Capture, CaptureRow, Lease, OutputKind, OutputRow, RenderedBatch, RoomNo, Seq, SetAside,
-    StagedEvent, Supplement, Workplace,
+    BatchCounts, BatchRow, Capture, CaptureRow, Lease, OutputKind, OutputRow, RenderedBatch, RoomNo, RoomlessEvent,
+    Seq, SetAside, StagedEvent, Supplement, Workplace,
 };
-use crate::support::durable::WithPath as _;
+use crate::support::durable::{PathError, WithPath as _};
 use crate::transform::Transformer;
 use crate::vault::{self, FileSource, VaultError, VaultUse};
 
@@ -31,6 +35,8 @@ use crate::vault::{self, FileSource, VaultError, VaultUse};
 const CHUNK_EVENTS: usize = 256;
 /// Messages that may wait there: enough to overlap, little enough to stay flat.
 const CHUNKS_WAITING: usize = 4;
+/// Events without a room that are read at once.
+const ROOMLESS_EVENTS: u32 = 256;
 /// File events whose bytes are brought in before their outcomes are recorded together.
 const CAPTURE_EVENTS: u32 = 256;
 /// Files brought in at once: each waits for its own syncs, and a disk serves several in the time of one.
@@ -68,6 +74,7 @@ type Presences = Vec<(RoomNo, Vec<u8>)>;
 enum Feed {
     Room(Box<StagedEvent>, Option<Vec<u8>>),
     Event(Box<StagedEvent>),
+    Roomless(RoomlessEvent),
 }
 
 /// What assembling gathers.
@@ -75,6 +82,13 @@ enum Feed {
 struct Gathered {
     presence: Presences,
     failure: Option<(String, Vec<SetAside>)>,
+}
+
+/// What a whole batch became.
+struct Assembled {
+    made: Made,
+    presence: Presences,
+    list: EventList,
 }
 
 /// Renders a batch; its files are then complete under their temporary names, and those names are durable.
@@ -111,8 +125,8 @@ pub(super) async fn render(
                 scratch: scratch.clone(),
                 heartbeat: adapter.heartbeat_file && batch.supplement_to.is_none(),
             };
-            let (made, presence) = assemble(Assembler::new(context, &scratch), fed, &captures, means)?;
-            complete(&shared, draft, &batch, made, presence)
+            let assembled = assemble(Assembler::new(context, &scratch), fed, &captures, means)?;
+            complete(&shared, draft, &batch, manifest::files(&captures), assembled)
         })
     };
     let read = read(shared, &adapter.name, batch, rooms.as_ref(), feed).await;
@@ -251,6 +265,17 @@ async fn read(
             return Ok(());
         }
     }
+    // A supplement holds conversations alone.
+    let mut last = if rooms.is_some() { Seq::MAX } else { batch.range.from };
+    while last < batch.range.to {
+        let roomless = shared.staging.roomless(batch.range, last, ROOMLESS_EVENTS).await?;
+        last = roomless.last().map_or(Seq::MAX, |event| event.seq);
+        chunk.extend(roomless.into_iter().map(Feed::Roomless));
+        // As above.
+        if feed.send(std::mem::take(&mut chunk)).await.is_err() {
+            return Ok(());
+        }
+    }
     // As above.
     let _ = feed.send(chunk).await;
     Ok(())
@@ -261,12 +286,16 @@ fn assemble(
     mut fed: mpsc::Receiver<Vec<Feed>>,
     captures: &HashMap<Seq, CapturedFile>,
     means: Means<'_>,
-) -> Result<(Made, Presences), RenderError> {
+) -> Result<Assembled, RenderError> {
     let scratch = means.scratch.clone();
+    let mut list = Gathering::new(&scratch);
     let mut documents = Documents::new(means);
     let mut gathered = Gathered::default();
     let mut step = |feed: Feed, gathered: &mut Gathered, documents: &mut Documents<'_>| -> Result<(), RenderError> {
         let event = match feed {
+            Feed::Roomless(event) => {
+                return manifest::add_roomless(&mut list, &event).map_err(|error| unwritable(error, &scratch));
+            }
             Feed::Event(event) => event,
             Feed::Room(event, presence) => {
                 let before = assembler.begin_room(&event, presence).map_err(|error| damaged(error, &scratch))?;
@@ -274,7 +303,8 @@ fn assemble(
                 event
             }
         };
-        assembler.push(&event, captures).map_err(|error| damaged(error, &scratch))
+        let taken = assembler.push(&event, captures).map_err(|error| damaged(error, &scratch))?;
+        manifest::add(&mut list, &event, taken).map_err(|error| unwritable(error, &scratch))
     };
     while let Some(chunk) = fed.blocking_recv() {
         for feed in chunk {
@@ -290,7 +320,11 @@ fn assemble(
         return Err(RenderError::Batch { reason, conversations, presence: gathered.presence });
     }
     match documents.finish() {
-        Ok(made) => Ok((made, gathered.presence)),
+        Ok(made) => {
+            let aside = made.set_aside.iter().map(|one| one.room).collect();
+            let list = list.finish(&scratch, &aside).map_err(|error| unwritable(error, &scratch))?;
+            Ok(Assembled { made, presence: gathered.presence, list })
+        }
         Err(DocumentError::Engine(error)) => Err(error.into()),
         Err(DocumentError::Batch { reason, conversations }) => {
             Err(RenderError::Batch { reason, conversations, presence: gathered.presence })
@@ -333,12 +367,13 @@ impl Gathered {
 
 fn damaged(error: AssembleError, scratch: &Path) -> RenderError {
     match error {
-        AssembleError::Scratch(source) => match Err::<(), _>(source).at("write", scratch) {
-            Err(error) => RenderError::Engine(error.into()),
-            Ok(()) => broken(PANICKED.to_owned(), Vec::new()),
-        },
+        AssembleError::Scratch(source) => unwritable(source, scratch),
         error => broken(error.to_string(), Vec::new()),
     }
+}
+
+fn unwritable(source: io::Error, scratch: &Path) -> RenderError {
+    RenderError::Engine(PathError { action: "write", path: scratch.to_owned(), source }.into())
 }
 
 fn broken(reason: String, presence: Presences) -> RenderError {
@@ -350,10 +385,11 @@ fn complete(
     shared: &Shared,
     draft: LaneDraft,
     batch: &BatchRow,
-    made: Made,
-    presence: Presences,
+    captured: FileCounts,
+    assembled: Assembled,
 ) -> Result<RenderedBatch, RenderError> {
-    let Made { outputs, mut counts, copies, set_aside, counts_aside } = made;
+    let Assembled { made, presence, list } = assembled;
+    let Made { outputs, mut counts, copies, set_aside, rooms_aside, counts_aside } = made;
     let mut files = Vec::with_capacity(outputs.len());
     let mut copied = HashSet::new();
     for (name, sha256, _) in copies.iter().filter_map(FileRef::copy) {
@@ -375,10 +411,12 @@ fn complete(
     let workplace = if files.is_empty() { Workplace::default() } else { draft.keep()? };
     counts.files = files.len() as u64;
     counts.bytes = files.iter().map(|file| file.size).sum();
+    let holds = Holds { counts, captured, set_aside: &set_aside, rooms_aside: &rooms_aside, outputs: &files };
+    let manifest = manifest::of_batch(batch, &holds, list)?;
     let set_aside = (!set_aside.is_empty()).then(|| supplement(batch, set_aside, counts_aside));
     // What became of the rooms was recorded with the batch whose conversations a supplement holds.
     let presence = if batch.supplement_to.is_some() { Vec::new() } else { presence };
-    Ok(RenderedBatch { id: batch.id, counts, outputs: files, presence, workplace, set_aside })
+    Ok(RenderedBatch { id: batch.id, counts, outputs: files, presence, workplace, set_aside, manifest })
 }
 
 /// What is to become of the conversations that could not be rendered.

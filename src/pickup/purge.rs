@@ -10,7 +10,7 @@ use super::collect::{REMOVED, acknowledgement};
 use super::{PickupError, Share};
 use crate::model::Ticks;
 use crate::staging::{BatchRow, OutputRow};
-use crate::support::durable::{self, WithPath};
+use crate::support::durable;
 use crate::support::step::{Commit, Step};
 
 /// What became of a file at purge.
@@ -100,7 +100,7 @@ impl Purge {
         })
     }
 
-    /// Writes the certificate to `certificates` and deletes the files. May be repeated after a crash.
+    /// Writes the certificate, as it was recorded, to `certificates` and deletes the files. May be repeated after a crash.
     ///
     /// What was prepared must still be so: nobody else may have begun to delete since, or the certificate would
     /// say of files that the archive took them. `may_delete` is asked before each file; once it says no, nothing more is
@@ -111,6 +111,7 @@ impl Purge {
     pub fn carry_out(
         &self,
         share: &Share,
+        certificate: &[u8],
         certificates: &Path,
         may_delete: impl Fn() -> bool,
     ) -> Result<(), PickupError> {
@@ -123,9 +124,7 @@ impl Purge {
             durable::confirm_names(certificates)?;
         } else {
             durable::create_dir(certificates)?;
-            let mut text = serde_json::to_vec_pretty(self).map_err(io::Error::other).at("write", &path)?;
-            text.push(b'\n');
-            durable::write_whole(&path, &text, Commit::CERTIFICATE_WRITTEN)?;
+            durable::write_whole(&path, certificate, Commit::CERTIFICATE_WRITTEN)?;
         }
         for file in &self.files {
             ask()?;

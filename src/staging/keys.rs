@@ -10,7 +10,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{NewQuarantined, Result, StagingError};
+use super::{NewAct, NewQuarantined, Result, StagingError};
+use crate::evidence::entry::ActBody;
 use crate::model::Ticks;
 
 /// The longest text, in bytes, that is its own key. PostgreSQL indexes at most about 2,700 bytes.
@@ -136,6 +137,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 /// A count as databases hold it; what does not fit stays at the largest.
 pub(super) fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What the log of evidence says of an act.
+pub(super) fn act_body(act: &NewAct) -> ActBody {
+    ActBody {
+        at: act.at.iso(),
+        who: act.who.clone(),
+        verb: act.verb.clone(),
+        subject: act.subject.clone(),
+        reason: act.reason.clone(),
+    }
 }
 
 /// A count out of the database.

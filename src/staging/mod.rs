@@ -16,6 +16,7 @@ use crate::model::Ticks;
 mod arrival;
 mod commit;
 mod errors;
+mod evidence;
 mod holds;
 mod keys;
 mod open;
@@ -27,13 +28,14 @@ mod steps;
 #[cfg(test)]
 pub(crate) mod suite;
 
+pub use evidence::{ReadEvidence, WriteEvidence};
 pub use holds::{HoldSubject, place_hold};
 pub use open::open;
 pub use rows::{
     ActRow, AdapterRow, AlertRow, Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep,
-    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, Hold, HoldScope, Lease, NewAct, NewCut,
+    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, Hold, HoldScope, Lease, LogEntry, LogSize, NewAct, NewCut,
     NewEvent, NewHold, NewQuarantined, OutputKind, OutputRow, PurgePermit, PurgeRow, PurgedEvents, QuarantineFilter,
-    QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo, Seq, SeqRange, SequenceRow, SetAside,
+    QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo, RoomlessEvent, Seq, SeqRange, SequenceRow, SetAside,
     SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
 };
 
@@ -82,7 +84,7 @@ pub type Staging = Arc<dyn WriteStaging>;
 
 /// Looking into staging. Nothing here changes a row.
 #[async_trait]
-pub trait ReadStaging: Send + Sync {
+pub trait ReadStaging: ReadEvidence + Send + Sync {
     /// Counts and last signs per source, by URI.
     async fn sources(&self) -> Result<Vec<SourceRow>>;
 
@@ -225,7 +227,7 @@ pub trait Holds: Send + Sync {
 /// Changing staging. Every method is one transaction: it happens whole or not at all, and it may be
 /// repeated after a crash with the same result.
 #[async_trait]
-pub trait WriteStaging: ReadStaging + StageEvents + Sequences + Holds {
+pub trait WriteStaging: ReadStaging + StageEvents + Sequences + Holds + WriteEvidence {
     /// Takes or renews a lease by the database's own clock. `None`: another holder has it.
     async fn lease(&self, name: &str, holder: &str, ttl: std::time::Duration) -> Result<Option<Lease>>;
 

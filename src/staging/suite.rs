@@ -6,6 +6,7 @@
 
 mod batches;
 mod cutting;
+mod evidence;
 mod holds;
 mod keeping;
 mod kit;
@@ -109,6 +110,15 @@ suite! {
         alerts_open_count_and_close,
         acts_are_listed_newest_first,
         totals_add_up;
+    evidence:
+        manifests_are_chained_by_adapter,
+        a_manifest_is_recorded_once_with_its_batch,
+        an_act_is_an_entry_if_it_is_carried_out,
+        a_certificate_stands_as_it_was_first_recorded,
+        a_key_is_recorded_once,
+        an_event_list_is_kept_until_it_is_written,
+        events_without_a_room_are_found,
+        the_log_has_no_gap_when_writers_race;
     splitting:
         any_split_gives_the_same_union;
 }

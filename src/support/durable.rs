@@ -8,8 +8,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{self, Read, Seek as _, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -228,10 +228,16 @@ pub fn remove_tree(dir: &Path, step: Step) -> Result<(), PathError> {
 /// # Errors
 /// `AlreadyExists` when it is there; otherwise as [`write_whole`].
 pub fn write_new(path: &Path, bytes: &[u8], commit: Commit) -> Result<(), PathError> {
+    write_unless_there(path, bytes, 0o666, commit)
+}
+
+/// `mode`: the file's permissions, less what the process's mask takes.
+fn write_unless_there(path: &Path, bytes: &[u8], mode: u32, commit: Commit) -> Result<(), PathError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!("-{}.tmp", uuid::Uuid::new_v4().simple()));
     let temporary = PathBuf::from(temporary);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary).at("create", &temporary)?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).at("create", &temporary)?;
     file.write_all(bytes).at("write", &temporary)?;
     sync_file(&file, &temporary, commit.pending)?;
     if let Err(error) = rename_unless_there(&temporary, path) {
@@ -247,15 +253,63 @@ pub fn write_new(path: &Path, bytes: &[u8], commit: Commit) -> Result<(), PathEr
 /// # Errors
 /// When any of the steps fails; then the old file, if any, still stands.
 pub fn write_whole(path: &Path, bytes: &[u8], commit: Commit) -> Result<(), PathError> {
+    write_pieces(path, commit, |file, temporary| file.write_all(bytes).at("write", temporary))
+}
+
+/// As [`write_whole`], for a file too large to be held in memory: `write` is given the file, and its temporary name for
+/// errors.
+///
+/// # Errors
+/// As [`write_whole`], and what `write` returns.
+pub fn write_pieces<E: From<PathError>>(
+    path: &Path,
+    commit: Commit,
+    write: impl FnOnce(&mut File, &Path) -> Result<(), E>,
+) -> Result<(), E> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).open(&temporary).at("create", &temporary)?;
-    file.write_all(bytes).at("write", &temporary)?;
+    write(&mut file, &temporary)?;
     sync_file(&file, &temporary, commit.pending)?;
     fs::rename(&temporary, path).at("rename to", path)?;
-    sync_dir(parent(path), commit.done)
+    Ok(sync_dir(parent(path), commit.done)?)
+}
+
+/// Writes a secret as [`write_new`] writes a file, readable by its owner alone from the first byte on.
+///
+/// # Errors
+/// As [`write_new`].
+pub fn write_new_secret(path: &Path, bytes: &[u8], commit: Commit) -> Result<(), PathError> {
+    write_unless_there(path, bytes, 0o600, commit)
+}
+
+/// Puts `bytes` at a place of a file that is otherwise only added to, creating it if need be. What was there from that
+/// place on, as an attempt that was cut off left it, is gone; when it is what is to be there, nothing changes.
+///
+/// # Errors
+/// When the file cannot be opened, is shorter than `offset`, or cannot be written or synced.
+pub fn append_at(path: &Path, offset: u64, bytes: &[u8], step: Step) -> Result<(), PathError> {
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).at("open", path)?;
+    if file.metadata().at("look at", path)?.len() < offset {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof)).at("add to", path);
+    }
+    file.set_len(offset).at("shorten", path)?;
+    file.seek(io::SeekFrom::Start(offset)).at("add to", path)?;
+    file.write_all(bytes).at("add to", path)?;
+    file.sync_all().at("sync", path)?;
+    sync_dir(parent(path), step)
+}
+
+/// Renames over a file that may be there, then syncs the directory.
+///
+/// # Errors
+/// `NotFound` when `from` is not there; otherwise what the operating system said.
+pub fn replace(from: &Path, to: &Path, step: Step) -> Result<(), PathError> {
+    fs::rename(from, to).at("rename to", to)?;
+    sync_dir(parent(to), step)
 }
 
 /// Size and SHA-256 of a file, read in constant memory.

@@ -112,6 +112,8 @@ steps! {
     // It is purged.
     PurgeBegunPending = "purge-begun-pending": "That files are about to be purged is written, not committed.";
     PurgeBegun = "purge-begun": "It is announced; a hold that is placed from here on waits until the purge is over.";
+    CertificateRecordedPending = "certificate-recorded-pending": "The purge certificate is written as an entry of the log, not committed.";
+    CertificateRecorded = "certificate-recorded": "The purge certificate is an entry of the log; nothing is deleted yet.";
     CertificateWrittenPending = "certificate-written-pending": "The purge certificate is synced under a temporary name.";
     CertificateWritten = "certificate-written": "The purge certificate stands; nothing is deleted yet.";
     FilePurged = "file-purged": "A file of the batch is deleted from the share.";
@@ -132,6 +134,21 @@ steps! {
     UnreferencedListedPending = "unreferenced-listed-pending": "The list of contents without a reference is written, not committed.";
     UnreferencedListed = "unreferenced-listed": "Contents to be swept are listed; the vault still holds them.";
     VaultSwept = "vault-swept": "One content is deleted from the vault.";
+
+    // The log of evidence is written out.
+    ListWrittenPending = "list-written-pending": "A batch's event list is synced under a temporary name.";
+    ListWritten = "list-written": "The event list lies in the evidence directory; staging still has it.";
+    EntryWrittenPending = "entry-written-pending": "An entry of the log is synced under a temporary name.";
+    EntryWritten = "entry-written": "The entry lies in the evidence directory.";
+    SignatureWrittenPending = "signature-written-pending": "The signature on an entry or a head is synced under a temporary name.";
+    SignatureWritten = "signature-written": "The signature lies beside what it signs.";
+    EntriesListed = "entries-listed": "The digests of the entries written last stand at the end of `SHA256SUMS`.";
+    LogWrittenPending = "log-written-pending": "How many entries are written is recorded, not committed.";
+    LogWritten = "log-written": "Staging knows how many entries are written, and has forgotten their event lists.";
+    SignersWrittenPending = "signers-written-pending": "The list of public keys is synced under a temporary name.";
+    SignersWritten = "signers-written": "The list of public keys tells of the newest key.";
+    HeadWrittenPending = "head-written-pending": "The head of the log is synced under a temporary name.";
+    HeadWritten = "head-written": "The head of the log is written; it has no signature yet.";
 
     // Whenever something happens that a person should know, and when a person acts.
     AlertRaisedPending = "alert-raised-pending": "An alert is written, not committed.";
@@ -154,6 +171,12 @@ steps! {
     ActRecorded = "act-recorded": "A person's act is on record.";
     ExportWrittenPending = "export-written-pending": "Quarantined bytes, or a transformed document, are synced under a temporary name.";
     ExportWritten = "export-written": "They lie in the file that a person named.";
+
+    KeyWrittenPending = "key-written-pending": "A new key is synced under a temporary name.";
+    KeyWritten = "key-written": "The key has its file; the log does not know it yet.";
+    KeyRecordedPending = "key-recorded-pending": "The key's entry is written, not committed.";
+    KeyRecorded = "key-recorded": "The key is an entry of the log.";
+    KeyReplaced = "key-replaced": "The new key has taken the place of the old one.";
 
     // The end.
     LeaseReleasedPending = "lease-released-pending": "A lease is given back, not committed.";
@@ -213,6 +236,7 @@ commits! {
     TAKEN_RECORDED: TakenRecordedPending, TakenRecorded;
     MARKED_COLLECTED: MarkedCollectedPending, MarkedCollected;
     PURGE_BEGUN: PurgeBegunPending, PurgeBegun;
+    CERTIFICATE_RECORDED: CertificateRecordedPending, CertificateRecorded;
     CERTIFICATE_WRITTEN: CertificateWrittenPending, CertificateWritten;
     MARKED_PURGED: MarkedPurgedPending, MarkedPurged;
     PURGE_ENDED: PurgeEndedPending, PurgeEnded;
@@ -221,6 +245,12 @@ commits! {
     LEFTOVERS_PURGED: LeftoversPurgedPending, LeftoversPurged;
     TOMBSTONES_PURGED: TombstonesPurgedPending, TombstonesPurged;
     UNREFERENCED_LISTED: UnreferencedListedPending, UnreferencedListed;
+    LIST_WRITTEN: ListWrittenPending, ListWritten;
+    ENTRY_WRITTEN: EntryWrittenPending, EntryWritten;
+    SIGNATURE_WRITTEN: SignatureWrittenPending, SignatureWritten;
+    LOG_WRITTEN: LogWrittenPending, LogWritten;
+    SIGNERS_WRITTEN: SignersWrittenPending, SignersWritten;
+    HEAD_WRITTEN: HeadWrittenPending, HeadWritten;
     ALERT_RAISED: AlertRaisedPending, AlertRaised;
     ALERT_CLOSED: AlertClosedPending, AlertClosed;
     HOLD_PLACED: HoldPlacedPending, HoldPlaced;
@@ -231,6 +261,8 @@ commits! {
     QUARANTINE_RESOLVED: QuarantineResolvedPending, QuarantineResolved;
     ACT_RECORDED: ActRecordedPending, ActRecorded;
     EXPORT_WRITTEN: ExportWrittenPending, ExportWritten;
+    KEY_WRITTEN: KeyWrittenPending, KeyWritten;
+    KEY_RECORDED: KeyRecordedPending, KeyRecorded;
     LEASE_RELEASED: LeaseReleasedPending, LeaseReleased;
 }
 

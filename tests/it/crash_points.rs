@@ -94,6 +94,7 @@ enum Command {
     Settle,
     Hold,
     Release,
+    Rotate,
 }
 
 fn way(step: Step, turn: Turn) -> Option<Way> {
@@ -113,6 +114,9 @@ fn way(step: Step, turn: Turn) -> Option<Way> {
         HoldReleasedPending | HoldReleased => Way::Person(Command::Release),
         FindingsSettledPending | FindingsSettled => Way::Person(Command::Settle),
         MarkedAbandonedPending | MarkedAbandoned => Way::Person(Command::Abandon),
+        KeyWrittenPending | KeyWritten | KeyReplaced => Way::Person(Command::Rotate),
+        // Also when the service meets a key that the log does not know; a person's act is recorded with it, though.
+        KeyRecordedPending | KeyRecorded => Way::Person(Command::Rotate),
         _ => Way::Daemon,
     };
     if turn == Turn::First {
@@ -127,6 +131,10 @@ fn way(step: Step, turn: Turn) -> Option<Way> {
         // The moment that ends the trouble of a batch.
         (MarkedRenderedPending | MarkedRendered, _) => Some(Way::Stylesheet),
         // Once in a pass at most, or in the middle of several messages of the queue.
+        // Once for each key.
+        (SignersWrittenPending | SignersWritten, _) => None,
+        // Once in a pass at most.
+        (EntriesListed | LogWrittenPending | LogWritten | HeadWrittenPending | HeadWritten, _) => Some(Way::Daemon),
         (Received | Decoded | Staged | Committed | Acknowledged, _)
         | (CapturesRecordedPending | CapturesRecorded | StagingPurgedPending | StagingPurged, _) => Some(Way::Daemon),
         (_, Way::FirstStart) => Some(Way::FirstStart),
@@ -136,7 +144,7 @@ fn way(step: Step, turn: Turn) -> Option<Way> {
 
 /// Where one part of the pipeline ends and the next begins, so that no test takes too long. Between them they hold every step.
 const PARTS: [Step; 5] =
-    [Step::Received, Step::IntervalCutPending, Step::TemporaryCreated, Step::Renamed, Step::CertificateWrittenPending];
+    [Step::Received, Step::IntervalCutPending, Step::TemporaryCreated, Step::Renamed, Step::CertificateRecordedPending];
 
 /// The steps of the part that ends where `PARTS[part]` begins; of the last one for `PARTS.len()`.
 fn steps_of(part: usize) -> &'static [Step] {
@@ -374,6 +382,7 @@ impl Case {
             Command::Export => vec!["quarantine", "show", &item, "--export", export],
             Command::Discard => vec!["quarantine", "discard", &item, "--reason", "a test", "--yes"],
             Command::Abandon => vec!["batch", "abandon", &batch, "--reason", "a test", "--yes"],
+            Command::Rotate => vec!["evidence", "rotate", "--reason", "a test"],
         };
         let killed = self.lab.command(&arguments).envs(self.variables()).output().unwrap();
         self.died(killed.status, &String::from_utf8_lossy(&killed.stderr))?;
@@ -385,7 +394,7 @@ impl Case {
             Command::Abandon => "is abandoned, not",
             Command::Settle => "is not open",
             Command::Release => "does not stand",
-            Command::Show | Command::Export | Command::Hold => "",
+            Command::Show | Command::Export | Command::Hold | Command::Rotate => "",
         };
         if !again.status.success() && (done.is_empty() || !said.contains(done)) {
             return Err(format!("given again, the command ended with {:?}: {said}", again.status.code()));

@@ -34,7 +34,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         Place::new(&["spool", "directory"], "the incoming directory", &config.incoming_dir()),
         Place::new(&["files", "vault"], "the vault", &config.vault_dir()),
         Place::new(&["home"], "the state directory", &config.state_dir()),
-        Place::new(&["home"], "the evidence directory", &config.evidence_dir()),
+        Place::new(&["evidence", "directory"], "the evidence directory", &config.evidence_dir()),
         Place::new(&["home"], "the quarantine directory", &config.quarantine_dir()),
     ];
     if let Some(database) = &config.staging.path {
@@ -44,7 +44,11 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         }
     }
     file_repository(rules, &mut kept);
-    let overrides = [(["files", "vault"], &config.files.vault), (["spool", "directory"], &config.spool.directory)];
+    let overrides = [
+        (["files", "vault"], &config.files.vault),
+        (["spool", "directory"], &config.spool.directory),
+        (["evidence", "directory"], &config.evidence.directory),
+    ];
     for (path, directory) in overrides {
         if let Some(directory) = directory {
             creatable(rules, &path, directory);

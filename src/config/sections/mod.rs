@@ -5,6 +5,7 @@
 
 mod adapter;
 mod amqp;
+mod evidence;
 mod files;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{ByteSize, Span};
 pub use adapter::{Adapter, CollectedWhen, Dialect, Render, TransformLimits};
 pub use amqp::{Amqp, QueueType};
+pub use evidence::Evidence;
 pub use files::{FileHost, Files};
 
 /// The whole configuration of one Chancery.
@@ -62,6 +64,8 @@ pub struct Config {
 
     /// # Completeness
     pub completeness: Completeness,
+    /// # Evidence
+    pub evidence: Evidence,
 
     /// # Conversations
     pub conversations: Conversations,
@@ -285,6 +289,7 @@ impl Default for Config {
             staging: StagingSection::default(),
             files: Files::default(),
             completeness: Completeness::default(),
+            evidence: Evidence::default(),
             conversations: Conversations::default(),
             adapter: Vec::new(),
             log: Log::default(),
@@ -359,9 +364,14 @@ impl Config {
         self.home.join("state")
     }
 
-    /// Where purge certificates lie.
+    /// Where evidence lies.
     pub fn evidence_dir(&self) -> PathBuf {
-        self.home.join("evidence")
+        self.evidence.directory.clone().unwrap_or_else(|| self.home.join("evidence"))
+    }
+
+    /// The key that signs evidence.
+    pub fn evidence_key(&self) -> PathBuf {
+        self.evidence.key.clone().unwrap_or_else(|| self.state_dir().join("evidence.key"))
     }
 
     /// Where quarantined bytes are exported to.

@@ -74,6 +74,8 @@ pub(super) struct Made {
     pub(super) copies: Vec<FileRef>,
     /// Conversations that could not be rendered.
     pub(super) set_aside: Vec<SetAside>,
+    /// Their rooms' URIs, in the same order.
+    pub(super) rooms_aside: Vec<Arc<str>>,
     /// What those hold.
     pub(super) counts_aside: BatchCounts,
 }
@@ -186,6 +188,7 @@ impl Pass<'_> {
         tracing::warn!(adapter = self.means.adapter.name, room = %entry.room_uri, reason, "a conversation is set aside");
         count(&mut self.made.counts_aside, &entry.counts, 1);
         self.made.set_aside.push(SetAside { room: entry.room, reason });
+        self.made.rooms_aside.push(Arc::clone(&entry.room_uri));
         let succeeded = self.written + self.sound;
         let hopeless = succeeded == 0 && self.costly >= COSTLY_FAULTS_MAX;
         if hopeless || self.made.set_aside.len() >= FAULTS_MAX.max(succeeded + 1) {

@@ -9,6 +9,7 @@ use super::{Plan, Sabotage, Scheduler};
 use crate::config::CollectedWhen;
 use crate::engine::decide::{self, After, Job, Pace, Work};
 use crate::engine::error::EngineError;
+use crate::evidence::manifest::NewManifest;
 use crate::model::Ticks;
 use crate::pickup::{BatchNames, Marker, OutputPlace, PickupError, Seen, Sighting};
 use crate::staging::{
@@ -286,7 +287,15 @@ impl Writer {
         let counts = BatchCounts { files: outputs.len() as u64, ..BatchCounts::default() };
         let directory = self.handle.with(|world| world.plan.place(lease.token)).to_string();
         let workplace = Workplace { share: share.to_owned(), directory };
-        let rendered = RenderedBatch { id, counts, outputs, presence: Vec::new(), workplace, set_aside: None };
+        let rendered = RenderedBatch {
+            id,
+            counts,
+            outputs,
+            presence: Vec::new(),
+            workplace,
+            set_aside: None,
+            manifest: NewManifest::bare(),
+        };
         self.handle
             .store(|world| {
                 let before = world.store.batch(id).map(|batch| batch.state);

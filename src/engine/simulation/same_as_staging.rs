@@ -7,6 +7,7 @@ use futures_util::TryStreamExt as _;
 
 use super::store::{EventNo, Model};
 use super::world::Dice;
+use crate::evidence::manifest::NewManifest;
 use crate::model::Ticks;
 use crate::staging::suite::{Fixture, events};
 use crate::staging::{
@@ -146,8 +147,15 @@ impl Pair {
             .collect();
         let counts = BatchCounts { files: outputs.len() as u64, ..BatchCounts::default() };
         let workplace = Workplace { share: "s".into(), directory: self.dice.below(3).to_string() };
-        let rendered =
-            RenderedBatch { id: batch.id, counts, outputs, presence: Vec::new(), workplace, set_aside: None };
+        let rendered = RenderedBatch {
+            id: batch.id,
+            counts,
+            outputs,
+            presence: Vec::new(),
+            workplace,
+            set_aside: None,
+            manifest: NewManifest::bare(),
+        };
         let real = told(self.real.finish_render(&lease, &rendered).await.map(drop));
         let model = told(self.model.finish_render(&lease, &rendered));
         self.same(format!("render batch {} with {} files by {lease:?}", batch.id, counts.files), real, model);

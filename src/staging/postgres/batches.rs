@@ -4,7 +4,7 @@
 use sqlx::PgConnection;
 
 use super::write::add_act;
-use super::{PostgresStaging, leases, rows, sql, supplements};
+use super::{PostgresStaging, evidence, leases, rows, sql, supplements};
 use crate::model::Ticks;
 use crate::staging::commit::commit;
 use crate::staging::keys::{count, plain, refused};
@@ -49,7 +49,8 @@ impl PostgresStaging {
         let outputs = sqlx::query(sql::OUTPUTS).bind(row.id).fetch_all(&mut *tx).await?;
         let outputs = outputs.iter().map(rows::output).collect::<Result<Vec<_>>>()?;
         let left = supplements::left_by(&mut tx, row.id).await?;
-        let left = match render(&row, &outputs, left, rendered)? {
+        let verdict = render(&row, &outputs, left, rendered)?;
+        let left = match verdict {
             Render::Stands(left) => left,
             Render::Record(state) => {
                 write_render(&mut tx, rendered, state).await?;
@@ -61,6 +62,9 @@ impl PostgresStaging {
             }
         };
         set_presence(&mut tx, &row, &rendered.presence).await?;
+        if let Render::Record(_) = verdict {
+            evidence::append_manifest(&mut tx, &row, &rendered.manifest).await?;
+        }
         commit(tx, Commit::MARKED_RENDERED).await?;
         Ok(left)
     }
@@ -75,8 +79,7 @@ impl PostgresStaging {
         let mut tx = self.begin().await?;
         match by {
             By::Worker(lease) => leases::check(&mut tx, lease).await?,
-            By::Person(act) => add_act(&mut tx, act).await?,
-            By::Collector => {}
+            By::Person(_) | By::Collector => {}
         }
         let before = locked(&mut tx, id).await?;
         let row = stepped(before.clone(), from, step)?;
@@ -98,6 +101,9 @@ impl PostgresStaging {
                 supplements::record_failures(&mut tx, &row, conversations).await?;
             }
             set_presence(&mut tx, &row, presence).await?;
+        }
+        if let By::Person(act) = by {
+            add_act(&mut tx, act).await?;
         }
         commit(tx, step.commit()).await?;
         Ok(row)

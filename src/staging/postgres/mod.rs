@@ -16,6 +16,7 @@ use super::arrival::Numbers;
 
 mod arrive;
 mod batches;
+mod evidence;
 mod holds;
 mod leases;
 mod open;

@@ -274,7 +274,7 @@ pub(super) fn totals(row: &PgRow) -> Result<Totals> {
 }
 
 /// A text that may be too long for its key column.
-fn whole(row: &PgRow, key: &str, whole: &str) -> Result<String> {
+pub(super) fn whole(row: &PgRow, key: &str, whole: &str) -> Result<String> {
     match row.try_get::<Option<Vec<u8>>, _>(whole)? {
         None => Ok(row.try_get(key)?),
         Some(bytes) => String::from_utf8(bytes).map_err(|_| broken(format!("{whole} is not UTF-8"))),

@@ -237,6 +237,24 @@ statements! {
         collected_at = $7, collected_how = $8, purged_at = $9 where id = $1";
     SET_COLLECTED = "update outputs set collected_at = coalesce(collected_at, $3) where batch_id = $1 and name = $2";
 
+    ADD_ENTRY = "insert into evidence_log (entry, kind, name, batch_id, sha256, bytes) values ($1, $2, $3, $4, $5, $6)";
+    ENTRY_OF_BATCH = "select bytes from evidence_log where kind = $1 and batch_id = $2";
+    ENTRY_OF_NAME = "select entry from evidence_log where kind = $1 and name = $2";
+    LAST_OF_NAME = "select entry, sha256 from evidence_log where kind = $1 and name = $2 order by entry desc limit 1";
+    NEXT_ENTRY = "update evidence_size set entries = entries + 1 returning entries - 1";
+    LOCK_LOG = "update evidence_size set entries = entries";
+    LOG_SIZE = "select s.entries, w.entries as written from evidence_size s, evidence_written w";
+    LOG_ENTRIES = "select entry, kind, batch_id, sha256, bytes from evidence_log where entry >= $1 order by entry limit $2";
+    LOG_OF_KIND = "select entry, kind, batch_id, sha256, bytes from evidence_log where kind = $1 order by entry";
+    SET_WRITTEN = "update evidence_written set entries = $1 where entries < $1";
+    ADD_PIECE = "insert into evidence_lists (batch_id, piece, bytes) values ($1, $2, $3)";
+    PIECE = "select bytes from evidence_lists where batch_id = $1 and piece = $2";
+    CLEAR_PIECES = "delete from evidence_lists where batch_id in \
+        (select batch_id from evidence_log where kind = 'manifest' and entry < $1)";
+    ROOMLESS = "select e.seq, s.uri as source, s.whole_uri as whole_source, e.event_id, e.whole_id, e.kind, e.sequence, \
+        e.raw from events e join sources s on s.source_no = e.source_no \
+        where e.seq > $1 and e.seq <= $2 and e.room_no is null order by e.seq limit $3";
+
     OPEN_BATCHES = "select adapter, min(from_seq) as from_seq, min(id) as id from batches \
         where state not in ('purged', 'empty', 'abandoned') group by adapter";
     PURGE_EVENTS = "with gone as (delete from events where seq in \

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{BatchId, NewAct, OutputRow, RoomNo, SeqRange};
+use crate::evidence::manifest::NewManifest;
 use crate::model::Ticks;
 
 /// A lease: the right to work on something, with a token that grows with each new holder.
@@ -164,6 +165,8 @@ pub struct RenderedBatch {
     pub workplace: Workplace,
     /// Conversations that could not be rendered, if any; they become a supplement.
     pub set_aside: Option<Supplement>,
+    /// What the log of evidence is to say of it.
+    pub manifest: NewManifest,
 }
 
 /// A conversation that could not be rendered.

@@ -2,6 +2,7 @@
 
 mod batches;
 mod events;
+mod evidence;
 mod files;
 mod holds;
 mod overview;
@@ -13,6 +14,7 @@ pub use batches::{
     Workplace,
 };
 pub use events::{Arrivals, NewEvent, Staged, StagedEvent};
+pub use evidence::{LogEntry, LogSize, RoomlessEvent};
 pub use files::{Capture, CaptureRow, OutputKind, OutputRow, PurgedEvents};
 pub use holds::{Hold, HoldScope, NewHold, PurgePermit, PurgeRow};
 pub use overview::{ActRow, AdapterRow, AlertRow, BatchTotals, NewAct, SourceRow, Totals};

@@ -4,7 +4,7 @@
 use sqlx::SqliteConnection;
 
 use super::write::add_act;
-use super::{SqliteStaging, leases, rows, sql, supplements};
+use super::{SqliteStaging, evidence, leases, rows, sql, supplements};
 use crate::model::Ticks;
 use crate::staging::commit::commit;
 use crate::staging::keys::{count, plain, refused};
@@ -36,7 +36,8 @@ impl SqliteStaging {
         let outputs = sqlx::query(sql::OUTPUTS).bind(row.id).fetch_all(&mut *tx).await?;
         let outputs = outputs.iter().map(rows::output).collect::<Result<Vec<_>>>()?;
         let left = supplements::left_by(&mut tx, row.id).await?;
-        let left = match render(&row, &outputs, left, rendered)? {
+        let verdict = render(&row, &outputs, left, rendered)?;
+        let left = match verdict {
             Render::Stands(left) => left,
             Render::Record(state) => {
                 write_render(&mut tx, rendered, state).await?;
@@ -48,6 +49,9 @@ impl SqliteStaging {
             }
         };
         set_presence(&mut tx, &row, &rendered.presence).await?;
+        if let Render::Record(_) = verdict {
+            evidence::append_manifest(&mut tx, &row, &rendered.manifest).await?;
+        }
         commit(tx, Commit::MARKED_RENDERED).await?;
         Ok(left)
     }
@@ -62,8 +66,7 @@ impl SqliteStaging {
         let mut tx = self.begin().await?;
         match by {
             By::Worker(lease) => leases::check(&mut tx, lease).await?,
-            By::Person(act) => add_act(&mut tx, act).await?,
-            By::Collector => {}
+            By::Person(_) | By::Collector => {}
         }
         let before = locked(&mut tx, id).await?;
         let row = stepped(before.clone(), from, step)?;
@@ -85,6 +88,9 @@ impl SqliteStaging {
                 supplements::record_failures(&mut tx, &row, conversations).await?;
             }
             set_presence(&mut tx, &row, presence).await?;
+        }
+        if let By::Person(act) = by {
+            add_act(&mut tx, act).await?;
         }
         commit(tx, step.commit()).await?;
         Ok(row)

@@ -13,6 +13,7 @@ use super::arrival::Numbers;
 
 mod arrive;
 mod batches;
+mod evidence;
 mod holds;
 mod leases;
 mod open;

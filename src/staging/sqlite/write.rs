@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::arrive::{Tx, raise};
-use super::{SqliteStaging, rows, sql};
+use super::{SqliteStaging, evidence, rows, sql};
 use crate::model::Ticks;
 use crate::staging::arrival::{Learned, arrive};
 use crate::staging::commit::commit;
-use crate::staging::keys::{count, key, plain, refused};
+use crate::staging::keys::{act_body, count, key, plain, refused};
 use crate::staging::{
     Arrivals, BatchId, BatchRow, BatchState, BatchStep, By, Capture, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
     QuarantineResolution, QuarantineState, RenderedBatch, Result, StageEvents, Staged, StagingError, WriteStaging,
@@ -156,6 +156,8 @@ impl WriteStaging for SqliteStaging {
     }
 }
 
+/// Records what a person did, in `acts` and in the log of evidence. To be called last in a transaction: appending to the
+/// log waits for whoever appends at the same time.
 pub(super) async fn add_act(connection: &mut SqliteConnection, act: &NewAct) -> Result<()> {
     sqlx::query(sql::ADD_ACT)
         .bind(act.at.ticks())
@@ -163,7 +165,7 @@ pub(super) async fn add_act(connection: &mut SqliteConnection, act: &NewAct) -> 
         .bind(&*plain(&act.verb))
         .bind(&*plain(&act.subject))
         .bind(&*plain(&act.reason))
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(())
+    evidence::append_act(connection, &act_body(act)).await
 }

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::config::{Config, StagingSection, Store};
+use crate::evidence::manifest::NewManifest;
 use crate::model::{Kind, Ticks};
 use crate::staging::{
     Arrivals, BatchCounts, BatchRow, BatchState, BatchStep, By, Lease, NewCut, NewEvent, NewQuarantined, OutputKind,
@@ -245,5 +246,6 @@ pub(super) fn rendered(batch: &BatchRow, names: &[&str]) -> RenderedBatch {
         presence: Vec::new(),
         workplace: Workplace::default(),
         set_aside: None,
+        manifest: NewManifest::bare(),
     }
 }

@@ -59,8 +59,9 @@ impl Lab {
 
     /// Writes the configuration.
     pub fn configure(&self, adapters: &str) {
+        self.key();
         let mut text = String::from(
-            "home = \"home\"\nlaboratory = true\n[[source]]\nuri = \"/channel-service/1\"\n[[source]]\nuri = \"/web/1\"\n",
+            "home = \"home\"\nlaboratory = true\n[evidence]\nkey = \"evidence.key\"\n[[source]]\nuri = \"/channel-service/1\"\n[[source]]\nuri = \"/web/1\"\n",
         );
         if self.store == Store::Postgres {
             let url = server("CHANCERY_TEST_POSTGRES_URL");
@@ -75,6 +76,16 @@ impl Lab {
         text += "[spool]\nscan_interval = \"100ms\"\n";
         text += adapters;
         fs::write(self.path("chancery.toml"), text).unwrap();
+    }
+
+    /// A key to sign evidence with, made without the product.
+    fn key(&self) {
+        let path = self.path("evidence.key");
+        if !path.exists() {
+            let mut command = Command::new("ssh-keygen");
+            let made = command.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&path).status();
+            assert!(made.expect("ssh-keygen is installed (package openssh-client; deploy/install test)").success());
+        }
     }
 
     /// A publisher on the exchange that sends any bytes for properties.
