@@ -11,6 +11,7 @@ mod emit;
 mod evidence;
 mod hold;
 mod print;
+mod prove;
 mod purge;
 mod quarantine;
 mod run;
@@ -19,6 +20,7 @@ mod setup;
 mod simulate;
 mod status;
 mod transform;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,6 +75,8 @@ enum Command {
     Hold(hold::Args),
     Purge(purge::Args),
     Evidence(evidence::Args),
+    Prove(prove::Args),
+    Verify(verify::Args),
     Config(config::Args),
     Completions(completions::Args),
     /// The sandboxed half of an adapter; started by Chancery itself.
@@ -119,6 +123,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Hold(args) => hold::run(&context, &args),
         Command::Purge(args) => purge::run(&context, &args),
         Command::Evidence(args) => evidence::run(&context, &args),
+        Command::Prove(args) => prove::run(&context, &args),
+        Command::Verify(args) => verify::run(&context, &args),
         Command::Config(args) => config::run(&context, &args),
         Command::Completions(args) => completions::run(&args),
         Command::TransformWorker => Ok(ExitStatus::Done),

@@ -11,7 +11,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use super::sections::{
-    Adapter, Amqp, Completeness, Config, Conversations, FileHost, Files, Intake, Log, Source, Spool, StagingSection,
+    Adapter, Amqp, Completeness, Config, Conversations, Evidence, FileHost, Files, Intake, Log, Source, Spool, StagingSection,
     TransformLimits,
 };
 
@@ -160,6 +160,7 @@ fn field_order(type_name: &str) -> &'static [&'static str] {
         "Files" => fields::<Files>(),
         "FileHost" => fields::<FileHost>(),
         "Completeness" => fields::<Completeness>(),
+        "Evidence" => fields::<Evidence>(),
         "Conversations" => fields::<Conversations>(),
         "Adapter" => fields::<Adapter>(),
         "TransformLimits" => fields::<TransformLimits>(),

@@ -75,12 +75,7 @@ pub(super) fn of_batch(batch: &BatchRow, holds: &Holds<'_>, list: EventList) -> 
         interval: Interval { start: batch.interval_start.iso(), end: batch.interval_end.iso() },
         cut_at: batch.cut_at.iso(),
         range: Range { after: batch.range.from, last: batch.range.to },
-        events: Events {
-            count: list.events,
-            root: list.root,
-            size: list.size(),
-            sha256: list.sha256,
-        },
+        events: Events { count: list.events, root: list.root, size: list.size(), sha256: list.sha256 },
         types: tallies
             .types
             .iter()

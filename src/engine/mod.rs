@@ -119,6 +119,7 @@ impl Engine {
         scribe::check_key(config.evidence_key())?;
         let lock = InstanceLock::take(&config.state_dir())?;
         let staging = staging::open(&config).await?;
+        scribe::introduce(&staging, &config.evidence_key()).await?;
         let vault = Vault::open(&config.vault_dir())?;
         let shared =
             Shared { config, staging, vault, files_gate: Mutex::default(), batch_purged: AtomicBool::default(), lock };

@@ -3,7 +3,7 @@
 //! What is recorded stands in staging already, so nothing waits for this: a disk that is full or away is an alert, and
 //! what it missed is written once it is back. One process at a time does it, by a lease.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -223,8 +223,7 @@ async fn signing(staging: &Staging, path: PathBuf) -> Result<Signing, EngineErro
     let mut recorded = staging.log_keys().await?;
     let loaded = SigningKey::load(&path);
     if let (Ok(key), true) = (&loaded, recorded.is_empty()) {
-        let (fingerprint, draft) = KeyBody::first(&key.public()).draft().map_err(EngineError::unwritable)?;
-        staging.record_key(&fingerprint, &draft, None).await?;
+        record_first(staging, key).await?;
         recorded = staging.log_keys().await?;
     }
     let bodies: Vec<KeyBody> = recorded.iter().filter_map(|entry| serde_json::from_slice(&entry.bytes).ok()).collect();
@@ -249,6 +248,19 @@ fn signer(entry: &LogEntry) -> Option<Signer> {
     let body: KeyBody = serde_json::from_slice(&entry.bytes).ok()?;
     let preface: Preface = serde_json::from_slice(&entry.bytes).ok()?;
     Some(Signer { key: PublicKey::parse(&body.key)?, from: Ticks::parse(&preface.recorded_at).ok()? })
+}
+
+/// Makes a key that is there at the start the first entry of an empty log, so that every entry can be signed.
+pub(super) async fn introduce(staging: &Staging, path: &Path) -> Result<(), EngineError> {
+    match SigningKey::load(path) {
+        Ok(key) if staging.log_size().await?.entries == 0 => record_first(staging, &key).await,
+        _ => Ok(()),
+    }
+}
+
+async fn record_first(staging: &Staging, key: &SigningKey) -> Result<(), EngineError> {
+    let (fingerprint, draft) = KeyBody::first(&key.public()).draft().map_err(EngineError::unwritable)?;
+    Ok(staging.record_key(&fingerprint, &draft, None).await?)
 }
 
 /// Refuses a key that cannot be used, or that others may read. That there is none is an alert, not a reason not to start.

@@ -369,7 +369,7 @@ mod tests {
     fn ssh_keygen(arguments: &[&str], input: &[u8]) -> Output {
         let mut command = Command::new("ssh-keygen");
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("ssh-keygen is installed (package openssh-client)");
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("ssh-keygen (package openssh-client): {error}"));
         child.stdin.take().unwrap().write_all(input).unwrap();
         child.wait_with_output().unwrap()
     }

@@ -26,6 +26,7 @@ impl NewManifest {
 
     /// One that says nothing, where only the place of a manifest matters.
     #[cfg(test)]
+    #[allow(clippy::expect_used, reason = "only tests have it")]
     pub(crate) fn bare() -> Self {
         #[derive(Serialize)]
         struct Nothing {}

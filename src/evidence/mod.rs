@@ -11,7 +11,9 @@ mod layout;
 pub mod list;
 pub mod manifest;
 pub mod merkle;
+pub mod proof;
 pub mod record;
+pub mod verify;
 
 pub use entry::{Draft, EntryKind};
 pub use layout::{entry_path, list_path};

@@ -113,11 +113,8 @@ impl Record {
         for name in [LOG, LISTS, HEADS] {
             durable::create_dir(&dir.join(name))?;
         }
-        let tree = if written == 0 {
-            Tree::default()
-        } else {
-            read_sums(&sums, written)?.iter().map(entry::log_leaf).collect()
-        };
+        let tree =
+            if written == 0 { Tree::default() } else { read_sums(dir, written)?.iter().map(entry::log_leaf).collect() };
         let headed = newest_head(dir)?.map(|head| head.size);
         Ok(Self { dir: dir.to_owned(), tree, headed })
     }
@@ -251,13 +248,20 @@ pub(super) fn signers_text(signers: &[Signer]) -> String {
 /// # Errors
 /// When the directory cannot be listed; one that is not there holds none.
 pub fn newest_head(dir: &Path) -> Result<Option<Head>, PathError> {
+    Ok(newest_head_with_signature(dir)?.map(|(head, ..)| head))
+}
+
+/// As [`newest_head`], with the exact text of the head and its signature.
+pub(super) fn newest_head_with_signature(dir: &Path) -> Result<Option<(Head, String, String)>, PathError> {
     let mut paths = heads(dir)?;
     paths.retain(|path| signature_path(path).exists());
     // Names have at least nine digits; longer ones are larger.
     paths.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     let Some(path) = paths.pop() else { return Ok(None) };
     let text = fs::read_to_string(&path).at("read", &path)?;
-    Ok(Head::parse(&text).ok())
+    let signature = signature_path(&path);
+    let signature = fs::read_to_string(&signature).at("read", &signature)?;
+    Ok(Head::parse(&text).ok().map(|head| (head, text, signature)))
 }
 
 /// The paths of all heads in a directory, in no order.
@@ -279,7 +283,8 @@ fn heads(dir: &Path) -> Result<Vec<PathBuf>, PathError> {
 }
 
 /// The first `count` digests that a list of entries names.
-fn read_sums(sums: &Path, count: u64) -> Result<Vec<Hash>, RecordError> {
+pub(super) fn read_sums(dir: &Path, count: u64) -> Result<Vec<Hash>, RecordError> {
+    let sums = &dir.join(LOG).join(SUMS);
     let file = File::open(sums).at("open", sums)?;
     let mut digests = Vec::new();
     let mut lines = BufReader::new(file).lines();

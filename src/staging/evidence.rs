@@ -23,6 +23,9 @@ pub trait ReadEvidence: Send + Sync {
     /// A piece of a batch's event list, from 0; `None` after the last, and once the list lies in the evidence directory.
     async fn list_piece(&self, batch: BatchId, piece: u32) -> Result<Option<Vec<u8>>>;
 
+    /// Whether the bytes of an event, or of several with the same key, are still staged.
+    async fn is_staged(&self, source: &str, id: &str) -> Result<bool>;
+
     /// Events of a range without a room, in order of arrival, those after `after`, at most `limit`.
     async fn roomless(&self, range: SeqRange, after: Seq, limit: u32) -> Result<Vec<RoomlessEvent>>;
 }
@@ -37,7 +40,7 @@ pub trait WriteEvidence: ReadEvidence {
     async fn record_certificate(&self, lease: &Lease, batch: BatchId, certificate: &Draft) -> Result<Vec<u8>>;
 
     /// Appends the entry of a key, and the act of the person who brought it, unless the key has an entry.
-    async fn record_key(&self, fingerprint: &str, key: &Draft, act: Option<&NewAct>) -> Result<()>;
+    async fn record_key(&self, fingerprint: &str, draft: &Draft, act: Option<&NewAct>) -> Result<()>;
 
     /// Records that so many entries lie in the evidence directory, durably, and forgets the event lists of their
     /// batches. A smaller number than before changes nothing.

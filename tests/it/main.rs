@@ -9,6 +9,7 @@ mod completeness;
 mod crash;
 mod crash_points;
 mod end_to_end;
+mod evidence;
 mod fencing;
 mod files;
 mod holds;

@@ -14,7 +14,7 @@ use crate::evidence::manifest::NewManifest;
 use crate::evidence::{Draft, EntryKind};
 use crate::model::{Kind, Ticks};
 use crate::staging::commit::commit;
-use crate::staging::keys::{broken, count, digest, uncount};
+use crate::staging::keys::{broken, count, digest, key, uncount};
 use crate::staging::{
     BatchId, BatchRow, Lease, LogEntry, LogSize, NewAct, ReadEvidence, Result, RoomlessEvent, Seq, SeqRange,
     StagingError, WriteEvidence,
@@ -112,6 +112,12 @@ impl ReadEvidence for SqliteStaging {
         Ok(found.fetch_optional(self.reader()).await?)
     }
 
+    async fn is_staged(&self, source: &str, id: &str) -> Result<bool> {
+        let (source, id) = (key(source), key(id));
+        let found = sqlx::query_scalar(sql::IS_STAGED).bind(&*source).bind(&*id);
+        Ok(found.fetch_one(self.reader()).await?)
+    }
+
     async fn roomless(&self, range: SeqRange, after: Seq, limit: u32) -> Result<Vec<RoomlessEvent>> {
         let found = sqlx::query(sql::ROOMLESS)
             .bind(range.from.max(after))
@@ -138,15 +144,15 @@ impl WriteEvidence for SqliteStaging {
         Ok(bytes)
     }
 
-    async fn record_key(&self, fingerprint: &str, key: &Draft, act: Option<&NewAct>) -> Result<()> {
+    async fn record_key(&self, fingerprint: &str, draft: &Draft, act: Option<&NewAct>) -> Result<()> {
         let mut tx = self.begin().await?;
-        let kind = key.kind().as_str();
+        let kind = draft.kind().as_str();
         // Before looking: two processes may find the same key at once.
         sqlx::query(sql::LOCK_LOG).execute(&mut *tx).await?;
         let stands = sqlx::query_scalar(sql::ENTRY_OF_NAME).bind(kind).bind(fingerprint);
         let stands: Option<i64> = stands.fetch_optional(&mut *tx).await?;
         if stands.is_none() {
-            append(&mut tx, key, About { name: Some(fingerprint), batch: None }).await?;
+            append(&mut tx, draft, About { name: Some(fingerprint), batch: None }).await?;
             if let Some(act) = act {
                 add_act(&mut tx, act).await?;
             }

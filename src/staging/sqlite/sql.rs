@@ -215,6 +215,8 @@ statements! {
     PIECE = "select bytes from evidence_lists where batch_id = $1 and piece = $2";
     CLEAR_PIECES = "delete from evidence_lists where batch_id in \
         (select batch_id from evidence_log where kind = 'manifest' and entry < $1)";
+    IS_STAGED = "select exists (select 1 from events e join sources s on s.source_no = e.source_no \
+        where s.uri = $1 and e.event_id = $2)";
     ROOMLESS = "select e.seq, s.uri as source, s.whole_uri as whole_source, e.event_id, e.whole_id, e.kind, e.sequence, \
         e.raw from events e join sources s on s.source_no = e.source_no \
         where e.seq > $1 and e.seq <= $2 and e.room_no is null order by e.seq limit $3";

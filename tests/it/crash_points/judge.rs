@@ -46,6 +46,10 @@ pub fn judge(lab: &Lab, status: &Value, archives: &[Archive], traffic: &Traffic)
             .for_each(|path| say(format!("left: {}", path.display())));
     }
     wrong.extend(home(lab, status, traffic));
+    let (code, said) = lab.verify(&[]);
+    if code != Some(0) {
+        wrong.push(format!("the evidence does not hold: {}", said["findings"]));
+    }
     wrong
 }
 

@@ -88,6 +88,17 @@ impl Lab {
         }
     }
 
+    /// What `verify` says of this laboratory's evidence.
+    pub fn verify(&self, more: &[&str]) -> (Option<i32>, serde_json::Value) {
+        let dir = self.path("home/evidence");
+        let mut arguments = vec!["--format", "json", "verify", dir.to_str().unwrap()];
+        arguments.extend(more);
+        let output = Command::new(CHANCERY).args(arguments).output().unwrap();
+        let said = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.code(), said)
+    }
+
     /// A publisher on the exchange that sends any bytes for properties.
     pub fn raw_publisher(&self) -> RawPublisher {
         RawPublisher::connect(&server("CHANCERY_TEST_AMQP_URL"), &self.name)
