@@ -211,10 +211,11 @@ impl Record {
         Ok(())
     }
 
-    /// Deletes heads that an attempt left without a signature: nobody can have relied on them.
+    /// Deletes heads that an attempt left without a signature, or under a temporary name: nobody can have relied on them.
     fn forget_unsigned(&self) -> Result<(), RecordError> {
-        for path in heads(&self.dir)? {
-            if !signature_path(&path).exists() {
+        for path in in_heads(&self.dir)? {
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            if ending == Some("tmp") || ending == Some("head") && !signature_path(&path).exists() {
                 durable::remove(&path, Step::LeftoverRemoved)?;
             }
         }
@@ -253,8 +254,8 @@ pub fn newest_head(dir: &Path) -> Result<Option<Head>, PathError> {
 
 /// As [`newest_head`], with the exact text of the head and its signature.
 pub(super) fn newest_head_with_signature(dir: &Path) -> Result<Option<(Head, String, String)>, PathError> {
-    let mut paths = heads(dir)?;
-    paths.retain(|path| signature_path(path).exists());
+    let mut paths = in_heads(dir)?;
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "head") && signature_path(path).exists());
     // Names have at least nine digits; longer ones are larger.
     paths.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     let Some(path) = paths.pop() else { return Ok(None) };
@@ -264,22 +265,14 @@ pub(super) fn newest_head_with_signature(dir: &Path) -> Result<Option<(Head, Str
     Ok(Head::parse(&text).ok().map(|head| (head, text, signature)))
 }
 
-/// The paths of all heads in a directory, in no order.
-fn heads(dir: &Path) -> Result<Vec<PathBuf>, PathError> {
+/// The paths of all files beside the heads of a directory, in no order.
+fn in_heads(dir: &Path) -> Result<Vec<PathBuf>, PathError> {
     let heads = dir.join(HEADS);
-    let names = match fs::read_dir(&heads) {
-        Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).at("list", &heads),
-    };
-    let mut paths = Vec::new();
-    for name in names {
-        let path = name.at("list", &heads)?.path();
-        if path.extension().is_some_and(|ending| ending == "head") {
-            paths.push(path);
-        }
+    match fs::read_dir(&heads) {
+        Ok(names) => names.map(|name| Ok(name.at("list", &heads)?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).at("list", &heads),
     }
-    Ok(paths)
 }
 
 /// The first `count` digests that a list of entries names.

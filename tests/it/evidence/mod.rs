@@ -1,6 +1,7 @@
 //! The evidence, from outside: what is written, what stock tools say of it, and what is found when it was changed.
 
 mod tamper;
+mod walk;
 
 use std::fs;
 use std::path::{Path, PathBuf};
