@@ -11,8 +11,8 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use super::sections::{
-    Adapter, Amqp, Completeness, Config, Conversations, Evidence, FileHost, Files, Intake, Log, Source, Spool, StagingSection,
-    TransformLimits,
+    Adapter, Amqp, Completeness, Config, Conversations, Evidence, FileHost, Files, Intake, Log, Source, Spool,
+    StagingSection, TransformLimits,
 };
 
 /// A table of keys.

@@ -163,7 +163,8 @@ fn purge_deletes_only_what_is_unchanged_and_certifies_it() {
     let elsewhere = Workplace { share: "another".into(), ..workplace };
     assert!(matches!(prepare(&BatchRow { workplace: elsewhere, ..batch() }), Err(PickupError::NotTheShare { .. })));
 
-    let carry_out = |certificate: &[u8]| prepare(&batch()).unwrap().carry_out(&share, certificate, &certificates, || true).unwrap();
+    let carry_out =
+        |certificate: &[u8]| prepare(&batch()).unwrap().carry_out(&share, certificate, &certificates, || true).unwrap();
     let recorded = serde_json::to_vec(&prepare(&batch()).unwrap()).unwrap();
     carry_out(&recorded);
     assert!(!share.path("o.xml").exists() && !share.path("o.xml.ack").exists());

@@ -33,10 +33,10 @@ pub use holds::{HoldSubject, place_hold};
 pub use open::open;
 pub use rows::{
     ActRow, AdapterRow, AlertRow, Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep,
-    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, Hold, HoldScope, Lease, LogEntry, LogSize, NewAct, NewCut,
-    NewEvent, NewHold, NewQuarantined, OutputKind, OutputRow, PurgePermit, PurgeRow, PurgedEvents, QuarantineFilter,
-    QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo, RoomlessEvent, Seq, SeqRange, SequenceRow, SetAside,
-    SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
+    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, Hold, HoldScope, Lease, LogEntry,
+    LogSize, NewAct, NewCut, NewEvent, NewHold, NewQuarantined, OutputKind, OutputRow, PurgePermit, PurgeRow,
+    PurgedEvents, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo,
+    RoomlessEvent, Seq, SeqRange, SequenceRow, SetAside, SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
 };
 
 /// Staging's answer when it could not do what was asked.
