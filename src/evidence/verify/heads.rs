@@ -51,9 +51,15 @@ impl Heads {
     }
 
     fn signatures(&self, dir: &Path, log: &Log, report: &mut Report) -> Result<(), PathError> {
-        for head in &self.heads {
+        let roots = log.roots(self.heads.iter().map(|head| head.size));
+        let mut before = None;
+        for (head, root) in self.heads.iter().zip(roots) {
             let path = head_path(head.size);
             let signature = format!("{path}{SIGNATURE}");
+            // What a head says follows from the log; so it can be told which of the two was changed.
+            let as_written =
+                root == Some(head.root) && head.previous == before && log.recorded_at(head.size) == Some(&*head.at);
+            before = Some(head.size);
             report.checked.signatures += 1;
             let Some(text) = read(dir, &signature, report)? else {
                 report.findings.push(Finding::new(signature, "is missing"));
@@ -66,8 +72,12 @@ impl Heads {
             };
             let held = key.verify(NAMESPACE, head.to_string().as_bytes(), &String::from_utf8_lossy(&text));
             if let Err(error) = held {
-                let problem = format!("does not hold: {error}; the signature or the head was changed");
-                report.findings.push(Finding::new(signature, problem));
+                let (file, problem) = if as_written {
+                    (signature, format!("does not hold: {error}; the head is what the log says"))
+                } else {
+                    (path, format!("is not what was signed: {error}"))
+                };
+                report.findings.push(Finding::new(file, problem));
             }
         }
         Ok(())

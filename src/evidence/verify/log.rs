@@ -89,6 +89,11 @@ impl Log {
         &self.remarks
     }
 
+    /// When the last of the first `size` entries was recorded, as it says.
+    pub(super) fn recorded_at(&self, size: u64) -> Option<&str> {
+        self.get(size.checked_sub(1)?)?.preface.as_ref().map(|preface| preface.recorded_at.as_str())
+    }
+
     /// The roots at these sizes, which must not fall.
     pub(super) fn roots(&self, sizes: impl IntoIterator<Item = u64>) -> Vec<Option<Hash>> {
         let (mut tree, mut leaves) = (Tree::default(), self.leaves.iter());
