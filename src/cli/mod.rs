@@ -2,7 +2,9 @@
 //!
 //! `docs/exit-codes.md` lists the exit codes. Every command reads the same configuration.
 
+mod access;
 mod act;
+mod acts;
 mod batch;
 mod completions;
 mod config;
@@ -14,6 +16,7 @@ mod print;
 mod prove;
 mod purge;
 mod quarantine;
+mod reconcile;
 mod run;
 mod sequence;
 mod setup;
@@ -72,7 +75,9 @@ enum Command {
     Batch(batch::Args),
     Quarantine(quarantine::Args),
     Sequence(sequence::Args),
+    Reconcile(reconcile::Args),
     Hold(hold::Args),
+    Acts(acts::Args),
     Purge(purge::Args),
     Evidence(evidence::Args),
     Prove(prove::Args),
@@ -120,6 +125,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Batch(args) => batch::run(&context, &args),
         Command::Quarantine(args) => quarantine::run(&context, &args),
         Command::Sequence(args) => sequence::run(&context, &args),
+        Command::Reconcile(args) => reconcile::run(&context, &args),
+        Command::Acts(args) => acts::run(&context, &args),
         Command::Hold(args) => hold::run(&context, &args),
         Command::Purge(args) => purge::run(&context, &args),
         Command::Evidence(args) => evidence::run(&context, &args),

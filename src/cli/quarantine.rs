@@ -7,6 +7,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::Outcome;
+use super::access::look;
 use super::act::act;
 use super::context::{self, Context, staging_failure};
 use super::print::{self, Column, Format};
@@ -123,14 +124,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
             Verb::Show { id, content, export, head } => {
                 let (row, bytes) = found(&staging, *id).await?;
                 if *head {
-                    let look =
-                        act("quarantine look", format!("quarantine {id}"), "content type and headers were shown");
-                    staging.record_act(&look).await.map_err(staging_failure)?;
+                    let subject = format!("quarantine {id}");
+                    look(&staging, &config, "quarantine look", subject, "content type and headers were shown").await?;
                     return print::data(row.headers.unwrap_or_else(|| "null".into())).map(|()| ExitStatus::Done);
                 }
                 if *content || export.is_some() {
-                    let look = act("quarantine look", format!("quarantine {id}"), "content was shown");
-                    staging.record_act(&look).await.map_err(staging_failure)?;
+                    let subject = format!("quarantine {id}");
+                    look(&staging, &config, "quarantine look", subject, "content was shown").await?;
                     return reveal(&bytes, export.as_deref());
                 }
                 show(format, row)

@@ -64,7 +64,8 @@ fn stop_on_signals(stop: CancellationToken) -> Result<(), Failure> {
     Ok(())
 }
 
-fn failure(error: EngineError) -> Failure {
+/// A failure of the engine, with its exit code.
+pub(super) fn failure(error: EngineError) -> Failure {
     match error {
         EngineError::Staging(error) => context::staging_failure(error),
         EngineError::Intake(error) => context::intake_failure(error),

@@ -11,7 +11,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use super::sections::{
-    Adapter, Amqp, Completeness, Config, Conversations, Evidence, FileHost, Files, Intake, Log, Source, Spool,
+    Access, Adapter, Amqp, Completeness, Config, Conversations, Evidence, FileHost, Files, Intake, Log, Source, Spool,
     StagingSection, TransformLimits,
 };
 
@@ -159,6 +159,7 @@ fn field_order(type_name: &str) -> &'static [&'static str] {
         "StagingSection" => fields::<StagingSection>(),
         "Files" => fields::<Files>(),
         "FileHost" => fields::<FileHost>(),
+        "Access" => fields::<Access>(),
         "Completeness" => fields::<Completeness>(),
         "Evidence" => fields::<Evidence>(),
         "Conversations" => fields::<Conversations>(),

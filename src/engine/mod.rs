@@ -15,6 +15,7 @@ mod lock;
 mod manifest;
 mod permit;
 mod purger;
+mod reconcile;
 mod render;
 mod scribe;
 mod share;
@@ -45,6 +46,7 @@ use lock::InstanceLock;
 
 pub use adapter::AdapterPass;
 pub use error::EngineError;
+pub use reconcile::{AdapterLine, Files, Hop, Imbalance, Period, Reconciliation, SourceLine, reconcile};
 
 /// Waits between attempts when staging or a share is away.
 const TROUBLE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -153,6 +155,7 @@ impl Engine {
             tasks.spawn(Collector::new(Arc::clone(&desk)).run(self.stop.clone()));
             tasks.spawn(watch::share(desk, self.stop.clone()));
         }
+        tasks.spawn(reconcile::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(completeness::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(purger::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(scribe::run(Arc::clone(&self.shared), self.stop.clone()));
@@ -232,6 +235,7 @@ impl Engine {
             purged = purger::purge(shared) => purged?,
         }
         completeness::Watch::new(Arc::clone(shared)).look().await?;
+        reconcile::tell(shared).await?;
         tokio::select! {
             () = self.stop.cancelled() => {}
             written = scribe::once(shared) => written?,

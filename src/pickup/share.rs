@@ -115,7 +115,7 @@ impl Share {
     }
 
     /// Where a file lies once it is published.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 

@@ -33,10 +33,11 @@ pub use holds::{HoldSubject, place_hold};
 pub use open::open;
 pub use rows::{
     ActRow, AdapterRow, AlertRow, Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep,
-    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, Hold, HoldScope, Lease, LogEntry,
-    LogSize, NewAct, NewCut, NewEvent, NewHold, NewQuarantined, OutputKind, OutputRow, PurgePermit, PurgeRow,
-    PurgedEvents, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomNo,
-    RoomlessEvent, Seq, SeqRange, SequenceRow, SetAside, SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
+    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, Hold, HoldScope, KnownEvent, Lease,
+    LogEntry, LogSize, NewAct, NewCut, NewEvent, NewHold, NewQuarantined, OutputKind, OutputRow, PurgePermit, PurgeRow,
+    PurgedEvents, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomHour,
+    RoomNo, RoomlessEvent, Seq, SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow, Staged, StagedEvent,
+    Supplement, Totals, Workplace,
 };
 
 /// Staging's answer when it could not do what was asked.
@@ -224,10 +225,26 @@ pub trait Holds: Send + Sync {
     async fn purge_limit(&self, adapters: &[String]) -> Result<Seq>;
 }
 
+/// What reconciliation asks.
+#[async_trait]
+pub trait Balance: Send + Sync {
+    /// What each source sent against what is there and what was purged, by URI.
+    async fn source_balance(&self) -> Result<Vec<SourceBalance>>;
+
+    /// Events by source, room and hour, of the hours that begin from `from` on and before `to`.
+    async fn room_hours(&self, from: Ticks, to: Ticks) -> Result<Vec<RoomHour>>;
+
+    /// What is known of events of a source by their ids, in their order.
+    async fn known_events(&self, source: &str, ids: &[String]) -> Result<Vec<Option<KnownEvent>>>;
+
+    /// The ids of the staged events of a source that happened from `from` on and before `to`.
+    async fn event_ids(&self, source: &str, from: Ticks, to: Ticks) -> Result<Vec<String>>;
+}
+
 /// Changing staging. Every method is one transaction: it happens whole or not at all, and it may be
 /// repeated after a crash with the same result.
 #[async_trait]
-pub trait WriteStaging: ReadStaging + StageEvents + Sequences + Holds + WriteEvidence {
+pub trait WriteStaging: ReadStaging + StageEvents + Sequences + Holds + Balance + WriteEvidence {
     /// Takes or renews a lease by the database's own clock. `None`: another holder has it.
     async fn lease(&self, name: &str, holder: &str, ttl: std::time::Duration) -> Result<Option<Lease>>;
 

@@ -129,6 +129,8 @@ steps! {
     StagingPurged = "staging-purged": "Events that no adapter needs any more are tombstones.";
     LeftoversPurgedPending = "leftovers-purged-pending": "Message numbers and presence of those events are deleted, not committed.";
     LeftoversPurged = "leftovers-purged": "Message numbers and presence that only they needed are gone.";
+    TotalsCompactedPending = "totals-compacted-pending": "Old counts of what was purged are summed up by day, not committed.";
+    TotalsCompacted = "totals-compacted": "Old counts of what was purged stand by day.";
     TombstonesPurgedPending = "tombstones-purged-pending": "Old tombstones are deleted, not committed.";
     TombstonesPurged = "tombstones-purged": "Tombstones past their time are gone.";
     UnreferencedListedPending = "unreferenced-listed-pending": "The list of contents without a reference is written, not committed.";
@@ -243,6 +245,7 @@ commits! {
     SWEPT_FORGOTTEN: SweptForgottenPending, SweptForgotten;
     STAGING_PURGED: StagingPurgedPending, StagingPurged;
     LEFTOVERS_PURGED: LeftoversPurgedPending, LeftoversPurged;
+    TOTALS_COMPACTED: TotalsCompactedPending, TotalsCompacted;
     TOMBSTONES_PURGED: TombstonesPurgedPending, TombstonesPurged;
     UNREFERENCED_LISTED: UnreferencedListedPending, UnreferencedListed;
     LIST_WRITTEN: ListWrittenPending, ListWritten;

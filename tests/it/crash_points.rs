@@ -125,6 +125,7 @@ fn way(step: Step, turn: Turn) -> Option<Way> {
     match (step, first) {
         // Once in the life of a process or of a home, or nothing new happens before it comes again.
         (InstanceLocked | InstanceNamedPending | InstanceNamed | StagingOpened, _)
+        | (TotalsCompactedPending | TotalsCompacted, _)
         | (LeftoversPurgedPending | LeftoversPurged | TombstonesPurgedPending | TombstonesPurged, _)
         | (UnreferencedListedPending | UnreferencedListed | SweptForgottenPending | SweptForgotten, _)
         | (_, Way::Person(_) | Way::Stylesheet | Way::Refused | Way::Gap) => None,

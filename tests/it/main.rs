@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test should panic")]
 #![allow(unreachable_pub, reason = "nothing outside this test sees its support module")]
 
+mod access;
 mod adapters;
 mod completeness;
 mod crash;
@@ -16,6 +17,7 @@ mod holds;
 mod operations;
 mod poison;
 mod pressure;
+mod reconcile;
 mod same_result;
 mod shares;
 mod support;

@@ -31,6 +31,7 @@ pub(super) fn check(loaded: &Loaded, broken: &Broken) -> Vec<Problem> {
     files::check(&mut rules);
     completeness(&mut rules);
     conversations(&mut rules);
+    access(&mut rules);
     adapters::check(&mut rules);
     places::check(&mut rules);
     rules.problems
@@ -211,6 +212,24 @@ fn completeness(rules: &mut Rules<'_>) {
     let patience = rules.config().completeness.patience;
     let day = Span::from_secs(86_400);
     rules.span_between(&["completeness", "patience"], patience, Span::from_secs(0), day);
+}
+
+fn access(rules: &mut Rules<'_>) {
+    let access = &rules.config().access;
+    for (key, ids) in [("officers", &access.officers), ("officer_groups", &access.officer_groups)] {
+        for id in ids.keys() {
+            // As the kernel writes it; 0042 would never be anybody.
+            if id.parse::<u32>().is_ok_and(|number| number.to_string() == *id) {
+                continue;
+            }
+            rules.report(
+                &["access", key],
+                format!("names {id:?}"),
+                "numeric ids as the kernel knows them",
+                "write the number that `id -u NAME` or `getent group NAME` shows",
+            );
+        }
+    }
 }
 
 fn conversations(rules: &mut Rules<'_>) {

@@ -3,6 +3,7 @@
 //! The types refuse unknown keys and malformed values; what fits together is judged by the rules of
 //! `check`. No section reads a file or looks at the machine.
 
+mod access;
 mod adapter;
 mod amqp;
 mod evidence;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, Span};
+pub use access::Access;
 pub use adapter::{Adapter, CollectedWhen, Dialect, Render, TransformLimits};
 pub use amqp::{Amqp, QueueType};
 pub use evidence::Evidence;
@@ -74,6 +76,9 @@ pub struct Config {
     ///
     /// The outputs, each with its own interval and pickup directory.
     pub adapter: Vec<Adapter>,
+
+    /// # Access
+    pub access: Access,
 
     /// # Logging
     pub log: Log,
@@ -292,6 +297,7 @@ impl Default for Config {
             evidence: Evidence::default(),
             conversations: Conversations::default(),
             adapter: Vec::new(),
+            access: Access::default(),
             log: Log::default(),
         }
     }

@@ -172,6 +172,7 @@ const MISTAKES: &[Mistake] = &[
     m("[spool]\nscan_interval = \"50ms\"", 4, "spool.scan_interval", "100ms to 1h", "\"100ms\" or more"),
     m("[spool]\nscan_interval = \"2h\"", 4, "spool.scan_interval", "100ms to 1h", "\"1h\" or less"),
     m("[spool]\nenabled = false", 4, "spool.enabled", "at least one way in", "add [amqp]"),
+    m("[access]\nofficers = { jane = \"Jane\" }", 4, "access.officers", "numeric ids", "id -u NAME"),
     m("[completeness]\npatience = \"2d\"", 4, "completeness.patience", "0s to 1d", "\"1d\" or less"),
     m("[conversations]\npresence_lease = \"0s\"", 4, "conversations.presence_lease", "1s to 7d", "\"1s\" or more"),
     m("[conversations]\npresence_lease = \"8d\"", 4, "conversations.presence_lease", "1s to 7d", "\"7d\" or less"),

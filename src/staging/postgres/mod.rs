@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use super::arrival::Numbers;
 
 mod arrive;
+mod balance;
 mod batches;
 mod evidence;
 mod holds;

@@ -17,8 +17,12 @@ use crate::staging::steps::purge_limit;
 use crate::staging::{PurgedEvents, Result, Seq, SeqRange};
 use crate::support::step::Commit;
 
+/// An hour in ticks.
+const HOUR: i64 = 36_000_000_000;
 /// Rows deleted in one transaction.
 const SLICE: i64 = 20_000;
+/// For how long it is told in which room and hour purged events happened; afterwards only the day.
+const ROOM_TOTALS_AGE: Duration = Duration::from_secs(35 * 86_400);
 /// Events looked at in one transaction while there are holds.
 const SIFTED_MAX: i64 = 2_000;
 /// How long a tombstone stands: longer than any queue or spool holds back a second delivery.
@@ -86,6 +90,11 @@ impl PostgresStaging {
     }
 
     async fn purge_tombstones(&self, now: Ticks) -> Result<()> {
+        let by_day = now.minus(ROOM_TOTALS_AGE).ticks() / HOUR / 24 * 24;
+        let mut tx = self.begin().await?;
+        sqlx::query(sql::COMPACT_TOTALS).bind(by_day).execute(&mut *tx).await?;
+        sqlx::query(sql::FORGET_TOTALS).bind(by_day).execute(&mut *tx).await?;
+        commit(tx, Commit::TOTALS_COMPACTED).await?;
         let before = now.minus(TOMBSTONE_AGE).ticks();
         loop {
             let mut tx = self.begin().await?;

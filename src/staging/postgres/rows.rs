@@ -11,7 +11,8 @@ use crate::staging::keys::{broken, digest, instant, small, uncount};
 use crate::staging::{
     ActRow, AdapterRow, AlertRow, BatchCounts, BatchRow, BatchState, BatchTotals, Capture, CaptureRow, Finding,
     FindingKind, FindingTotals, Hold, HoldScope, NewAct, OutputKind, OutputRow, PurgeRow, QuarantineRow,
-    QuarantineState, Result, RoomNo, SeqRange, SequenceRow, SetAside, SourceRow, StagedEvent, Totals, Workplace,
+    QuarantineState, Result, RoomHour, RoomNo, SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow, StagedEvent,
+    Totals, Workplace,
 };
 
 /// Reads events and shares the texts that many of them have in common.
@@ -69,6 +70,28 @@ pub(super) fn source(row: &PgRow) -> Result<SourceRow> {
         last_sequence: row.try_get::<Option<i64>, _>("last_sequence")?.map(uncount),
         heartbeat_sequence: row.try_get::<Option<i64>, _>("heartbeat_sequence")?.map(uncount),
         last_received: time(row, "last_received")?,
+    })
+}
+
+pub(super) fn source_balance(row: &PgRow) -> Result<SourceBalance> {
+    Ok(SourceBalance {
+        source: whole(row, "uri", "whole_uri")?,
+        staged: number(row, "staged")?,
+        present: number(row, "present")?,
+        purged: number(row, "purged")?,
+        quarantined: number(row, "quarantined")?,
+    })
+}
+
+pub(super) fn room_hour(row: &PgRow) -> Result<RoomHour> {
+    let room: Option<String> = row.try_get("room_uri")?;
+    let hour: i64 = row.try_get("hour")?;
+    Ok(RoomHour {
+        source: whole(row, "uri", "whole_uri")?,
+        room: room.map(|_| whole(row, "room_uri", "whole_room_uri")).transpose()?,
+        hour: instant(hour.saturating_mul(36_000_000_000))?,
+        present: number(row, "present")?,
+        purged: number(row, "purged")?,
     })
 }
 

@@ -143,6 +143,30 @@ statements! {
     FORGET_PURGES = "delete from purges where began < $1 and expires <= clock_timestamp()";
     PURGES = "select id, what, began, expires > clock_timestamp() as live from purges order by id";
 
+    SOURCE_BALANCE = "select s.uri, s.whole_uri, s.staged, \
+        (select count(*) from events e where e.source_no = s.source_no) as present, \
+        (select cast(coalesce(sum(p.events), 0) as bigint) from purged_totals p where p.source_no = s.source_no) as purged, \
+        (select count(*) from quarantine q where q.source = s.uri and q.state = 'waiting') as quarantined \
+        from sources s order by s.uri collate \"C\"";
+    ROOM_HOURS = "select s.uri, s.whole_uri, r.uri as room_uri, r.whole_uri as whole_room_uri, t.hour, \
+        cast(sum(t.present) as bigint) as present, cast(sum(t.purged) as bigint) as purged from ( \
+        select source_no, coalesce(room_no, 0) as room_no, time / 36000000000 as hour, count(*) as present, 0 as purged \
+        from events where time >= $1 * 36000000000 and time < $2 * 36000000000 group by 1, 2, 3 \
+        union all select source_no, room_no, hour, 0, events from purged_totals where hour >= $1 and hour < $2) t \
+        join sources s on s.source_no = t.source_no left join rooms r on r.room_no = t.room_no \
+        group by s.uri, s.whole_uri, r.uri, r.whole_uri, t.hour order by t.hour, s.uri collate \"C\", r.uri collate \"C\"";
+    KNOWN_EVENT = "select case \
+        when exists (select 1 from events where source_no = $1 and event_id = $2) then 'staged' \
+        when exists (select 1 from seen where source_no = $1 and id_hash = $3) then 'purged' \
+        when exists (select 1 from quarantine where source = $4 and event_id = $5) then 'quarantined' else '' end as known";
+    EVENT_IDS = "select e.event_id, e.whole_id from events e join sources s on s.source_no = e.source_no \
+        where s.uri = $1 and e.time >= $2 and e.time < $3 order by e.seq";
+    COMPACT_TOTALS = "insert into purged_totals (source_no, room_no, hour, events) \
+        select source_no, 0, hour / 24 * 24, cast(sum(events) as bigint) from purged_totals \
+        where hour < $1 and (room_no <> 0 or hour % 24 <> 0) group by source_no, hour / 24 \
+        on conflict (source_no, room_no, hour) do update set events = purged_totals.events + excluded.events";
+    FORGET_TOTALS = "delete from purged_totals where hour < $1 and (room_no <> 0 or hour % 24 <> 0)";
+
     SOURCES = "select uri, whole_uri, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received \
         from sources order by uri collate \"C\"";
     ADAPTERS = "select adapter, cut_seq, cut_at from adapters order by adapter collate \"C\"";
@@ -260,12 +284,18 @@ statements! {
     OPEN_BATCHES = "select adapter, min(from_seq) as from_seq, min(id) as id from batches \
         where state not in ('purged', 'empty', 'abandoned') group by adapter";
     PURGE_EVENTS = "with gone as (delete from events where seq in \
-        (select seq from events where seq <= $1 order by seq limit $2) returning seq, source_no, event_id, sha256), \
+        (select seq from events where seq <= $1 order by seq limit $2) returning seq, source_no, event_id, sha256, room_no, time), \
+        totalled as (insert into purged_totals (source_no, room_no, hour, events) \
+        select source_no, coalesce(room_no, 0), time / 36000000000, count(*) from gone group by 1, 2, 3 \
+        on conflict (source_no, room_no, hour) do update set events = purged_totals.events + excluded.events), \
         buried as (insert into seen (source_no, id_hash, digest, purged_at) \
         select source_no, substring(sha256(convert_to(event_id, 'UTF8')) from 1 for 16), \
         substring(sha256 from 1 for 16), $3 from gone on conflict do nothing) \
         select count(*) as events, coalesce(max(seq), 0) as last_seq from gone";
-    PURGE_LISTED = "with gone as (delete from events where seq = any($1) returning seq, source_no, event_id, sha256), \
+    PURGE_LISTED = "with gone as (delete from events where seq = any($1) returning seq, source_no, event_id, sha256, room_no, time), \
+        totalled as (insert into purged_totals (source_no, room_no, hour, events) \
+        select source_no, coalesce(room_no, 0), time / 36000000000, count(*) from gone group by 1, 2, 3 \
+        on conflict (source_no, room_no, hour) do update set events = purged_totals.events + excluded.events), \
         buried as (insert into seen (source_no, id_hash, digest, purged_at) \
         select source_no, substring(sha256(convert_to(event_id, 'UTF8')) from 1 for 16), \
         substring(sha256 from 1 for 16), $2 from gone on conflict do nothing) \

@@ -1,5 +1,6 @@
 //! The rows staging takes in and gives out. Plain values, no behaviour beyond their own invariants.
 
+mod balance;
 mod batches;
 mod events;
 mod evidence;
@@ -9,6 +10,7 @@ mod overview;
 mod quarantine;
 mod sequences;
 
+pub use balance::{KnownEvent, RoomHour, SourceBalance};
 pub use batches::{
     BatchCounts, BatchFilter, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch, SetAside, Supplement,
     Workplace,

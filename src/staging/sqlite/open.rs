@@ -46,6 +46,7 @@ pub(in crate::staging) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "evidence", include_str!("migrations/0005_evidence.sql")),
     (6, "sequences", include_str!("migrations/0006_sequences.sql")),
     (7, "holds", include_str!("migrations/0007_holds.sql")),
+    (8, "totals", include_str!("migrations/0008_totals.sql")),
 ];
 
 /// Opens the file, creates it if it is missing, and brings its tables up to date. Its directory exists.

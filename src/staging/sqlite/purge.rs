@@ -3,6 +3,7 @@
 //! Each slice asks anew what may go and leaves tombstones in the same commit; nothing above the limit of
 //! `staging::steps` is ever touched.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -18,8 +19,15 @@ use crate::staging::steps::purge_limit;
 use crate::staging::{PurgedEvents, Result, Seq, SeqRange};
 use crate::support::step::Commit;
 
+/// A deleted event: number, source, id, digest, room, time.
+type Gone = (Seq, i64, String, Vec<u8>, Option<i64>, i64);
+
+/// An hour in ticks.
+const HOUR: i64 = 36_000_000_000;
 /// Rows deleted in one transaction.
 const SLICE: i64 = 20_000;
+/// For how long it is told in which room and hour purged events happened; afterwards only the day.
+const ROOM_TOTALS_AGE: Duration = Duration::from_secs(35 * 86_400);
 /// Events looked at in one transaction while there are holds.
 const SIFTED_MAX: i64 = 2_000;
 /// How long a tombstone stands: longer than any queue or spool holds back a second delivery.
@@ -86,6 +94,11 @@ impl SqliteStaging {
     }
 
     async fn purge_tombstones(&self, now: Ticks) -> Result<()> {
+        let by_day = now.minus(ROOM_TOTALS_AGE).ticks() / HOUR / 24 * 24;
+        let mut tx = self.begin().await?;
+        sqlx::query(sql::COMPACT_TOTALS).bind(by_day).execute(&mut *tx).await?;
+        sqlx::query(sql::FORGET_TOTALS).bind(by_day).execute(&mut *tx).await?;
+        commit(tx, Commit::TOTALS_COMPACTED).await?;
         let before = now.minus(TOMBSTONE_AGE).ticks();
         loop {
             let mut tx = self.begin().await?;
@@ -139,18 +152,22 @@ async fn bury_listed(connection: &mut SqliteConnection, seqs: &[Seq], now: Ticks
     leave_tombstones(connection, &gone, now).await
 }
 
-async fn leave_tombstones(
-    connection: &mut SqliteConnection,
-    gone: &[(Seq, i64, String, Vec<u8>)],
-    now: Ticks,
-) -> Result<(i64, Seq)> {
+async fn leave_tombstones(connection: &mut SqliteConnection, gone: &[Gone], now: Ticks) -> Result<(i64, Seq)> {
+    let mut totals: BTreeMap<(i64, i64, i64), i64> = BTreeMap::new();
+    for (_, source_no, _, _, room_no, time) in gone {
+        *totals.entry((*source_no, room_no.unwrap_or(0), time / HOUR)).or_default() += 1;
+    }
+    for ((source_no, room_no, hour), events) in totals {
+        let add = sqlx::query(sql::ADD_PURGED).bind(source_no).bind(room_no).bind(hour).bind(events);
+        add.execute(&mut *connection).await?;
+    }
     let mut rest = gone;
     while !rest.is_empty() {
         let (part, after) = rest.split_at(chunk(rest.len()));
         rest = after;
         let statement = sql::many(sql::ADD_SEEN, "(?, ?, ?, ?)", sql::ADD_SEEN_END, part.len());
         let mut add = sqlx::query(AssertSqlSafe(statement));
-        for (_, source_no, key, sha256) in part {
+        for (_, source_no, key, sha256, ..) in part {
             add = add.bind(source_no).bind(id_hash(key).to_vec()).bind(half(&digest(sha256)?).to_vec());
             add = add.bind(now.ticks());
         }

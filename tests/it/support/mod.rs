@@ -99,6 +99,19 @@ impl Lab {
         (output.status.code(), said)
     }
 
+    /// Takes one message off the queue for good, as somebody else would who reads it too.
+    pub fn steal_message(&self) {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let url = server("CHANCERY_TEST_AMQP_URL");
+            let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.unwrap();
+            let channel = connection.create_channel().await.unwrap();
+            let queue = format!("{}.q", self.name);
+            let message = channel.basic_get(queue.into(), lapin::options::BasicGetOptions { no_ack: true }).await;
+            assert!(message.unwrap().is_some(), "there was a message");
+            connection.close(200, "done".into()).await.unwrap();
+        });
+    }
+
     /// A publisher on the exchange that sends any bytes for properties.
     pub fn raw_publisher(&self) -> RawPublisher {
         RawPublisher::connect(&server("CHANCERY_TEST_AMQP_URL"), &self.name)

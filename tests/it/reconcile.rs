@@ -1,0 +1,160 @@
+//! A loss planted at each hop is found and named.
+
+use std::fs;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::support::{Lab, Store, eventually, output_files, sha256_of};
+
+const ACKNOWLEDGED: &str = "[completeness]\npatience = \"0s\"\n[[adapter]]\nname = \"canonical\"\ninterval = \"1h\"\ncollected_when = \"acknowledged\"\nkeep_after_collection = \"0s\"\n";
+
+fn event(number: u64) -> String {
+    json!({
+        "specversion": "1.0", "id": number.to_string(), "source": "/web/1", "type": "chat.message.posted",
+        "subject": format!("room:{}", number % 2), "time": format!("2026-11-22T10:00:{number:02}Z"),
+        "sequence": number.to_string(),
+        "data": { "sender": { "uri": "sip:a@example.com" }, "message": { "text": format!("text {number}") } },
+    })
+    .to_string()
+}
+
+/// Ten events, written and waiting for the archive.
+fn written(store: Store) -> Lab {
+    let lab = Lab::new(store, ACKNOWLEDGED);
+    lab.spool("a.ndjson", &(1..=10).map(event).collect::<Vec<_>>());
+    lab.ok(&["run", "--once"]);
+    lab
+}
+
+fn reconcile(lab: &Lab) -> Value {
+    let output = lab.run(&["--format", "json", "reconcile"]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let balanced = found["imbalances"].as_array().unwrap().is_empty();
+    assert_eq!(output.status.code(), Some(i32::from(!balanced)));
+    found
+}
+
+fn hops(lab: &Lab) -> Vec<String> {
+    let found = reconcile(lab);
+    found["imbalances"].as_array().unwrap().iter().map(|lost| lost["hop"].as_str().unwrap().to_owned()).collect()
+}
+
+fn everything_balances_before_and_after_purge(store: Store) {
+    let lab = written(store);
+    let found = reconcile(&lab);
+    assert_eq!(found["imbalances"], json!([]));
+    let adapter = &found["adapters"][0];
+    assert_eq!((&adapter["written"], &adapter["on_share"], &adapter["collected"]), (&json!(10), &json!(10), &json!(0)));
+    for file in output_files(&lab.pickup("canonical")) {
+        let mut name = file.into_os_string();
+        name.push(".ack");
+        fs::write(name, "").unwrap();
+    }
+    lab.ok(&["run", "--once"]);
+    lab.spool("b.ndjson", &[event(11)]);
+    lab.ok(&["run", "--once"]);
+    let found = reconcile(&lab);
+    assert_eq!(found["imbalances"], json!([]));
+    let source = found["sources"].as_array().unwrap().iter().find(|line| line["source"] == "/web/1").unwrap();
+    let counts = ["emitted", "missing", "staged", "present", "purged"].map(|name| source[name].as_u64().unwrap());
+    assert_eq!(counts, [11, 0, 11, 1, 10]);
+    let csv = lab.ok(&["reconcile", "--csv"]);
+    assert!(csv.starts_with("of,name,count,value\r\n") && csv.contains("source,/web/1,purged,10\r\n"), "{csv}");
+    assert!(lab.ok(&["reconcile"]).trim_end().ends_with("balanced"));
+}
+
+#[test]
+fn everything_balances_before_and_after_purge_on_sqlite() {
+    everything_balances_before_and_after_purge(Store::Sqlite);
+}
+
+#[test]
+fn everything_balances_before_and_after_purge_on_postgres() {
+    everything_balances_before_and_after_purge(Store::Postgres);
+}
+
+#[test]
+fn what_the_source_skipped_is_found() {
+    let lab = Lab::new(Store::Sqlite, ACKNOWLEDGED);
+    lab.spool("a.ndjson", &[event(1), event(2), event(4)]);
+    lab.ok(&["run", "--once"]);
+    assert_eq!(hops(&lab), ["source"]);
+}
+
+#[test]
+fn what_somebody_took_off_the_queue_is_found() {
+    let lab = Lab::with_broker(Store::Sqlite, ACKNOWLEDGED);
+    let file = lab.path("events.ndjson");
+    fs::write(&file, [event(1), event(2), event(3)].join("\n")).unwrap();
+    lab.spool("first.ndjson", &[event(0)]);
+    lab.ok(&["run", "--once"]);
+    lab.ok(&["emit", file.to_str().unwrap()]);
+    lab.steal_message();
+    lab.ok(&["run", "--once"]);
+    assert_eq!(hops(&lab), ["source"]);
+}
+
+#[test]
+fn rows_deleted_by_hand_are_found_at_any_time() {
+    let lab = Lab::new(Store::Sqlite, "[[adapter]]\nname = \"canonical\"\ninterval = \"1h\"\n");
+    lab.spool("a.ndjson", &(1..=10).map(event).collect::<Vec<_>>());
+    lab.ok(&["run", "--once"]);
+    lab.alter_sqlite(&["delete from events where seq = 4"]);
+    let found = reconcile(&lab);
+    let subjects: Vec<_> = found["imbalances"].as_array().unwrap().iter().map(|lost| lost["subject"].clone()).collect();
+    assert_eq!(subjects, ["batch 1", "source /web/1"], "{found}");
+    assert_eq!(hops(&lab), ["staging", "staging"]);
+}
+
+#[test]
+fn an_output_that_lacks_messages_is_found() {
+    let lab = written(Store::Sqlite);
+    let file = output_files(&lab.pickup("canonical")).remove(0);
+    // As if the rendering itself had lost one: what was recorded fits the file.
+    let text = fs::read_to_string(&file).unwrap().replacen("<Message ", "<Massage ", 1);
+    fs::write(&file, text).unwrap();
+    let digest: &'static str = sha256_of(&file).leak();
+    lab.alter_sqlite(&[format!("update outputs set sha256 = x'{digest}'").leak()]);
+    assert_eq!(hops(&lab), ["share"], "the messages in the file are counted");
+    lab.alter_sqlite(&["update batches set messages = messages - 1"]);
+    assert_eq!(hops(&lab), ["transform", "share"]);
+}
+
+#[test]
+fn a_file_that_is_gone_or_altered_before_collection_is_found() {
+    let lab = written(Store::Sqlite);
+    let file = output_files(&lab.pickup("canonical")).remove(0);
+    let bytes = fs::read(&file).unwrap();
+    let altered = String::from_utf8(bytes.clone()).unwrap().replace("text 3", "text 4");
+    fs::write(&file, altered).unwrap();
+    assert_eq!(hops(&lab), ["share"]);
+    assert_eq!(lab.run(&["reconcile", "--quick"]).status.code(), Some(0), "its size is the same");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(hops(&lab), ["share"]);
+    assert_eq!(lab.run(&["reconcile", "--quick"]).status.code(), Some(1));
+    assert_eq!(lab.run(&["reconcile", "--to", "2026-01-01T00:00:00Z"]).status.code(), Some(0), "another period");
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(hops(&lab), Vec::<String>::new());
+    fs::rename(lab.pickup("canonical"), lab.path("away")).unwrap();
+    assert_eq!(hops(&lab), Vec::<String>::new(), "of a share that is away nothing is known");
+}
+
+#[test]
+fn the_service_notices_by_itself_and_closes_the_alert() {
+    let lab = written(Store::Sqlite);
+    let daemon = lab.daemon();
+    let open = || {
+        let alerts = lab.status()["alerts"].clone();
+        alerts.as_array().unwrap().iter().any(|alert| alert["kind"] == "unbalanced" && alert["subject"] == "hop share")
+    };
+    assert!(!open());
+    let file = output_files(&lab.pickup("canonical")).remove(0);
+    fs::rename(&file, lab.path("taken")).unwrap();
+    let begun = Instant::now();
+    eventually("the loss is an alert", open);
+    println!("noticed after {:.1} s, with a reconciliation each second", begun.elapsed().as_secs_f64());
+    fs::rename(lab.path("taken"), &file).unwrap();
+    eventually("the alert is closed", || !open());
+    daemon.terminate();
+}
