@@ -126,6 +126,8 @@ impl Log {
                 Ok(_) => report.findings.push(say("has a format that this version does not know")),
                 Err(_) => report.findings.push(say("cannot be read as an entry")),
             }
+            // Before the comparison: the entry of a key is signed with that key.
+            self.name_key(number, preface.as_ref(), &bytes, report);
             if listed.is_some_and(|listed| listed != sha256) {
                 let line = format!("{LOG}/{SUMS}");
                 let signed = self.is_signed(dir, &path, &bytes, report)?;
@@ -142,7 +144,6 @@ impl Log {
         // A missing file leaves its listed digest, so that the entries after it are not blamed.
         let counted = if missing { listed.unwrap_or(sha256) } else { sha256 };
         self.leaves.push(log_leaf(&counted));
-        self.name_key(number, preface.as_ref(), &bytes, report);
         self.entries.push(Entry { sha256: counted, preface, bytes });
         Ok(())
     }
