@@ -113,6 +113,13 @@ impl Draft {
         bytes.push(b'\n');
         bytes
     }
+
+    /// Whether an entry, by its bytes, says the same as this one does at its place.
+    pub fn is_said_by(&self, bytes: &[u8]) -> bool {
+        let Ok(preface) = serde_json::from_slice::<Preface>(bytes) else { return false };
+        let recorded_at = Ticks::parse(&preface.recorded_at);
+        recorded_at.is_ok_and(|at| self.complete(preface.entry, at, preface.previous) == bytes)
+    }
 }
 
 /// The first members of every entry.
@@ -231,6 +238,20 @@ mod tests {
              \"at\": \"2026-11-22T10:00:00Z\",\n  \"who\": \"ann (uid 7)\",\n  \"verb\": \"batch abandon\",\n  \
              \"subject\": \"batch 3\",\n  \"reason\": \"\\\"twice\\\"\\n\"\n}\n"
         );
+    }
+
+    #[test]
+    fn an_entry_says_the_same_wherever_it_stands_and_nothing_else_does() {
+        let key = |fingerprint: &str| KeyBody {
+            key: "k".into(),
+            fingerprint: fingerprint.into(),
+            replaces: None,
+            endorsement: None,
+        };
+        let (one, other) = (key("SHA256:1").draft().unwrap().1, key("SHA256:2").draft().unwrap().1);
+        let bytes = one.complete(7, Ticks::parse("2026-11-22T10:00:00.5Z").unwrap(), None);
+        assert!(one.is_said_by(&bytes));
+        assert!(!other.is_said_by(&bytes) && !one.is_said_by(b"{}") && !one.is_said_by(&bytes[1..]));
     }
 
     #[test]

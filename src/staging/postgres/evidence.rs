@@ -14,7 +14,7 @@ use crate::evidence::manifest::NewManifest;
 use crate::evidence::{Draft, EntryKind};
 use crate::model::{Kind, Ticks};
 use crate::staging::commit::commit;
-use crate::staging::keys::{broken, count, digest, key, uncount};
+use crate::staging::keys::{broken, count, digest, key, refused, uncount};
 use crate::staging::{
     BatchId, BatchRow, Lease, LogEntry, LogSize, NewAct, ReadEvidence, Result, RoomlessEvent, Seq, SeqRange,
     StagingError, WriteEvidence,
@@ -67,6 +67,20 @@ pub(super) async fn append_manifest(
     batch: &BatchRow,
     manifest: &NewManifest,
 ) -> Result<()> {
+    let stands = sqlx::query_scalar(sql::ENTRY_OF_BATCH).bind(manifest.draft.kind().as_str()).bind(batch.id);
+    let stands: Option<Vec<u8>> = stands.fetch_optional(&mut *connection).await?;
+    if let Some(bytes) = stands {
+        // Evidence is never written over. Who renders a batch again, with the database's help, must get the same.
+        return if manifest.draft.is_said_by(&bytes) {
+            Ok(())
+        } else {
+            Err(refused(format!(
+                "batch {} was rendered before, and the manifest that was recorded then says something else; compare \
+                 it with `chancery batch show {}`, and give the batch up if that cannot be explained",
+                batch.id, batch.id
+            )))
+        };
+    }
     add_list(connection, batch.id, &manifest.list).await?;
     append(connection, &manifest.draft, About { name: Some(&batch.adapter), batch: Some(batch.id) }).await?;
     Ok(())
