@@ -266,9 +266,7 @@ pub fn write_pieces<E: From<PathError>>(
     commit: Commit,
     write: impl FnOnce(&mut File, &Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
+    let temporary = temporary_of(path);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).open(&temporary).at("create", &temporary)?;
     write(&mut file, &temporary)?;
@@ -288,15 +286,25 @@ pub fn write_new_secret(path: &Path, bytes: &[u8], commit: Commit) -> Result<(),
 /// Puts `bytes` at a place of a file that is otherwise only added to, creating it if need be. What was there from that
 /// place on, as an attempt that was cut off left it, is gone; when it is what is to be there, nothing changes.
 ///
+/// After such an attempt the file is made anew: its sync may have failed, and no later sync of it would then make up for that.
+///
 /// # Errors
 /// When the file cannot be opened, is shorter than `offset`, or cannot be written or synced.
 pub fn append_at(path: &Path, offset: u64, bytes: &[u8], step: Step) -> Result<(), PathError> {
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).at("open", path)?;
-    if file.metadata().at("look at", path)?.len() < offset {
+    let length = file.metadata().at("look at", path)?.len();
+    if length < offset {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof)).at("add to", path);
     }
-    file.set_len(offset).at("shorten", path)?;
+    if length > offset {
+        let temporary = temporary_of(path);
+        let mut anew = File::create(&temporary).at("create", &temporary)?;
+        io::copy(&mut file.take(offset), &mut anew).at("write", &temporary)?;
+        anew.write_all(bytes).at("write", &temporary)?;
+        anew.sync_all().at("sync", &temporary)?;
+        return replace(&temporary, path, step);
+    }
     file.seek(io::SeekFrom::Start(offset)).at("add to", path)?;
     file.write_all(bytes).at("add to", path)?;
     file.sync_all().at("sync", path)?;
@@ -329,6 +337,12 @@ pub fn digest_file(path: &Path) -> Result<(u64, [u8; 32]), PathError> {
         hasher.update(&buffer[..read]);
         size += read as u64;
     }
+}
+
+fn temporary_of(path: &Path) -> PathBuf {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    temporary.into()
 }
 
 fn parent(path: &Path) -> &Path {

@@ -180,9 +180,14 @@ impl Site {
         self.volume(Volume::Staging).join("staging.db")
     }
 
+    /// The evidence directory, which both homes share.
+    pub fn evidence(&self) -> PathBuf {
+        self.dir.join("evidence")
+    }
+
     /// Directories that hold purge certificates.
     pub fn certificates(&self) -> Vec<PathBuf> {
-        ["home", "second"].map(|home| self.dir.join(home).join("evidence/purge")).to_vec()
+        vec![self.evidence().join("purge")]
     }
 
     /// Writes the configuration of both homes. The second works with the same store, vault and shares as the first.
@@ -206,6 +211,7 @@ impl Site {
         let mut text = format!(
             "home = \"{home}\"\nlaboratory = true\n\n[[source]]\nuri = \"/channel-service/1\"\n\n[[source]]\nuri = \"/web/1\"\n\n\
              [spool]\nenabled = false\n\n[files]\nvault = \"vault\"\n\n\
+             [evidence]\ndirectory = \"evidence\"\nkey = \"evidence.key\"\n\n\
              [amqp]\nurl = \"{}\"\nexchange = \"{name}\"\nqueue = \"{name}.q\"\ndead_letter_exchange = \"{name}.dead\"\n\n",
             ways.amqp_url
         );

@@ -76,7 +76,7 @@ fn everything_once(lab: &mut Lab, expected: &[&str]) {
 }
 
 fn alerts(lab: &Lab) -> String {
-    lab.status()["alerts"].to_string()
+    serde_json::Value::from(lab.alerts()).to_string()
 }
 
 fn published(lab: &Lab) -> usize {
