@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod dice;
 pub mod error;
 pub mod event;
+pub mod evidence;
 pub mod faults;
 pub mod layout;
 pub mod ledger;

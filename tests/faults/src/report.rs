@@ -71,6 +71,8 @@ pub struct Summary {
     pub files: usize,
     /// Purge certificates compared.
     pub certificates: usize,
+    /// Lines of event lists compared.
+    pub listed: usize,
     /// After a kill: from the new start until the AMQP session consumed; kills with no other fault beside them.
     pub back_after_kill: Option<Spread>,
     /// After a kill: until everything confirmed before was visible; kills with no other fault beside them.
@@ -78,13 +80,14 @@ pub struct Summary {
 }
 
 /// The figures that make or break a run.
-const COLUMNS: [(&str, Charge); 8] = [
+const COLUMNS: [(&str, Charge); 9] = [
     ("lost", Charge::Lost),
     ("twice", Charge::Twice),
     ("wrong", Charge::Wrong),
     ("foreign", Charge::Foreign),
     ("partial", Charge::Partial),
     ("wrong purge", Charge::WrongPurge),
+    ("unproven", Charge::Unproven),
     ("waiting", Charge::Waiting),
     ("other", Charge::Misbehaved),
 ];
@@ -168,6 +171,7 @@ impl Summary {
             looks: played.iter().map(|round| round.looks).sum(),
             files: add(|round| round.files),
             certificates: add(|round| round.certificates),
+            listed: add(|round| round.listed),
             back_after_kill: kills(|recovery| recovery.back),
             caught_up_after_kill: kills(|recovery| recovery.caught_up),
         }
@@ -210,8 +214,8 @@ impl Summary {
                 self.published, self.confirmed, self.events, self.archived, self.quarantined, self.signals
             ),
             format!(
-                "the hostile reader looked {} times and opened {} files at first sight; {} purge certificates compared",
-                self.looks, self.files, self.certificates
+                "the hostile reader looked {} times and opened {} files at first sight; {} purge certificates and {} lines of event lists compared",
+                self.looks, self.files, self.certificates, self.listed
             ),
         ];
         for (what, spread) in [

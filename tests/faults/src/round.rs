@@ -15,6 +15,7 @@ use crate::daemon::{Daemon, Start};
 use crate::dice::Dice;
 use crate::error::{At as _, Outcome, Trouble};
 use crate::event::{Key, digest};
+use crate::evidence::{self, Lists};
 use crate::faults::{Fault, Scene, Strike, inject};
 use crate::layout::{self, is_output};
 use crate::ledger::{Ledger, Nature};
@@ -77,6 +78,8 @@ pub struct Played {
     pub files: usize,
     /// Purge certificates that were compared.
     pub certificates: usize,
+    /// Lines of event lists that were compared.
+    pub listed: usize,
     /// Starts of the process.
     pub starts: usize,
     /// Seconds the round took.
@@ -122,6 +125,7 @@ async fn stage(setting: &Setting, plan: &Plan, site: Site, begun: Instant) -> Ou
     let direct = Ways { amqp_url: servers.amqp_url.clone(), postgres_url: servers.postgres_url.clone() };
     site.configure(&direct)?;
     site.ask(&["setup"]).await?;
+    site.ask(&["evidence", "keygen"]).await?;
     let broker = Proxy::open(servers.socket(Server::Broker)?).await?;
     let database = match site.store {
         Store::Postgres => Some(Proxy::open(servers.socket(Server::Database)?).await?),
@@ -178,7 +182,7 @@ fn shim(plan: &Plan, site: &Site) -> Outcome<Option<Shim>> {
     if needs.is_empty() {
         return Ok(None);
     }
-    let places = ["shares", "vault", "home"].map(|place| site.dir.join(place));
+    let places = ["shares", "vault", "home", "evidence"].map(|place| site.dir.join(place));
     let dir = site.dir.join("shim");
     let shim = Shim::new(&dir).at("prepare", &dir)?.watching(places);
     let shim = if needs.contains(&true) { shim.with_power_cuts().at("prepare", &dir)? } else { shim };
@@ -345,6 +349,10 @@ async fn conclude(
     let Scene { mut site, daemon, archive, findings, .. } = scene;
     let stopped = tokio::task::spawn_blocking(move || daemon.stop()).await;
     let (starts, mut found) = stopped.map_err(|panic| Trouble::Said(panic.to_string()))?;
+    // Evidence is written beside delivery: the last of it once more than the daemon had time for.
+    if let Err(error) = site.ask(&["run", "--once"]).await {
+        found.push(Finding { charge: Charge::Misbehaved, detail: error.to_string() });
+    }
     found.extend(findings.into_inner().unwrap_or_else(PoisonError::into_inner));
     let (book, of_archive) = archive.close();
     let mut overlooked = Overlooked::default();
@@ -378,6 +386,20 @@ async fn conclude(
     }
     let (collected, certificates) = (site.collected(), site.certificates());
     let finished = ending.unfinished.is_none();
+    let adapters: Vec<_> = site.outputs().iter().map(|output| output.name).collect();
+    let listed = match Lists::read(&site.evidence()) {
+        Ok(lists) => {
+            judgement.findings.extend(lists.findings(&entries, &adapters, finished));
+            lists.lines()
+        }
+        Err(detail) => {
+            judgement.charge(Charge::Unproven, detail);
+            0
+        }
+    };
+    if finished {
+        judgement.findings.extend(evidence::verdicts(&site, book.values().any(|taken| taken.harmed)).await?);
+    }
     let audit = Audit { shares: &collected, book: &book, sightings: &sightings, certificates: &certificates, finished };
     let (wrong, certificates) = audit.findings();
     judgement.findings.extend(wrong);
@@ -402,6 +424,7 @@ async fn conclude(
         looks,
         files: sightings.len(),
         certificates,
+        listed,
         starts: starts.len(),
         seconds: ending.begun.elapsed().as_secs_f64(),
     })

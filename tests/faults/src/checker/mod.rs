@@ -60,6 +60,8 @@ pub enum Charge {
     Partial,
     /// Gone from the share although the archive had not taken or acknowledged it, or certified wrongly.
     WrongPurge,
+    /// Not, or wrongly, in the evidence, or evidence or balance that the product itself finds fault with.
+    Unproven,
     /// Still under way when time was up.
     Waiting,
     /// Anything else that must not happen, such as a second process that is let in.
