@@ -10,6 +10,7 @@ use super::context::Context;
 use super::print::{self, Column, Format};
 use crate::errors::{ExitStatus, Failure};
 use crate::evidence::key::PublicKey;
+use crate::evidence::stamp::Authorities;
 use crate::evidence::verify::{Options, Report, trusted_keys, verify};
 use crate::evidence::{proof, verify};
 use crate::support::durable::{PathError, WithPath as _};
@@ -28,6 +29,9 @@ pub(super) struct Args {
     /// Believe only keys of this file: lines as in `allowed_signers`, or `ssh-ed25519 BASE64`
     #[arg(long, value_name = "FILE")]
     signers: Option<PathBuf>,
+    /// Believe time stamps of the authorities in this PEM file, and no others
+    #[arg(long, value_name = "FILE", conflicts_with = "proof")]
+    tsa_ca: Option<PathBuf>,
     /// A head that was kept elsewhere; the log must continue it
     #[arg(long, value_name = "FILE", conflicts_with = "proof")]
     head: Vec<PathBuf>,
@@ -66,6 +70,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
                 dir: dir.clone().unwrap_or_default(),
                 outputs: args.outputs.clone(),
                 trusted,
+                authorities: args.tsa_ca.as_deref().map(authorities).transpose()?.unwrap_or_default(),
                 witnesses: witnesses.collect::<Result<_, _>>()?,
             };
             verify(&options).map_err(unreadable)?
@@ -91,6 +96,13 @@ fn signers(path: &Path) -> Result<Vec<PublicKey>, Failure> {
     })
 }
 
+fn authorities(path: &Path) -> Result<Authorities, Failure> {
+    Authorities::parse(&read(path)?).map_err(|problem| {
+        Failure::new(ExitStatus::Usage, format!("{}: {problem}", path.display()))
+            .hint("give the certificate that the time stamp authority publishes as its root")
+    })
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).at("read", path).map_err(unreadable)
 }
@@ -102,11 +114,11 @@ fn unreadable(error: PathError) -> Failure {
 }
 
 fn tables(report: &Report) -> Result<(), Failure> {
-    let verify::Checked { entries, manifests, events, heads, signatures, outputs, bytes } = report.checked;
-    let counts = [entries, manifests, events, heads, signatures, outputs, bytes].map(print::count);
-    let [entries, manifests, events, heads, signatures, outputs, bytes] = counts;
+    let verify::Checked { entries, manifests, events, heads, stamps, signatures, outputs, bytes } = report.checked;
+    let counts = [entries, manifests, events, heads, stamps, signatures, outputs, bytes].map(print::count);
+    let [entries, manifests, events, heads, stamps, signatures, outputs, bytes] = counts;
     print::data(format!(
-        "checked {entries} entries, {manifests} manifests, {events} events, {heads} heads, {signatures} signatures, {outputs} outputs, {bytes} bytes"
+        "checked {entries} entries, {manifests} manifests, {events} events, {heads} heads, {stamps} time stamps, {signatures} signatures, {outputs} outputs, {bytes} bytes"
     ))?;
     if !report.findings.is_empty() {
         let columns = [Column::Text("file"), Column::Number("line"), Column::Number("entry"), Column::Text("finding")];

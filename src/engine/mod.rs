@@ -21,6 +21,7 @@ mod scribe;
 mod share;
 #[cfg(test)]
 mod simulation;
+mod stamper;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch as channel};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +63,8 @@ struct Shared {
     files_gate: Mutex<()>,
     /// Set when a batch was purged: staging may have events to purge.
     batch_purged: AtomicBool,
+    /// The size of the newest signed head, while this process is the one that writes heads.
+    headed: channel::Sender<Option<u64>>,
     /// Held for as long as the process works; its name holds the leases.
     lock: InstanceLock,
 }
@@ -123,8 +126,8 @@ impl Engine {
         let staging = staging::open(&config).await?;
         scribe::introduce(&staging, &config.evidence_key()).await?;
         let vault = Vault::open(&config.vault_dir())?;
-        let shared =
-            Shared { config, staging, vault, files_gate: Mutex::default(), batch_purged: AtomicBool::default(), lock };
+        let (files_gate, batch_purged, headed) = (Mutex::default(), AtomicBool::default(), channel::Sender::default());
+        let shared = Shared { config, staging, vault, files_gate, batch_purged, headed, lock };
         Ok(Self { shared: Arc::new(shared), stats: Arc::new(IntakeStats::default()), stop })
     }
 
@@ -159,6 +162,7 @@ impl Engine {
         tasks.spawn(completeness::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(purger::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(scribe::run(Arc::clone(&self.shared), self.stop.clone()));
+        tasks.spawn(stamper::run(Arc::clone(&self.shared), self.stop.clone()));
         tracing::info!(
             sources = config.source.len(),
             adapters = config.adapter.len(),
@@ -239,6 +243,10 @@ impl Engine {
         tokio::select! {
             () = self.stop.cancelled() => {}
             written = scribe::once(shared) => written?,
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = stamper::once(shared) => {}
         }
         let counts = self.stats.counts();
         pass.staged = counts.staged;

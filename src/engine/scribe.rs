@@ -107,6 +107,7 @@ impl Scribe {
     async fn turn(&mut self) -> Result<(), EngineError> {
         let Some(lease) = self.tenure.hold().await? else {
             self.record = None;
+            self.shared.headed.send_replace(None);
             return Ok(());
         };
         let signing = signing(&self.shared.staging, self.shared.config.evidence_key()).await?;
@@ -152,6 +153,7 @@ impl Scribe {
         };
         let record = written?;
         self.headed = headed.filter(|(entries, _)| *entries == record.size());
+        self.shared.headed.send_replace(record.headed());
         self.record = Some(record);
         Ok(())
     }

@@ -17,6 +17,8 @@ pub(super) const PURGE: &str = "purge";
 pub(super) const SIGNERS: &str = "allowed_signers";
 /// What the name of a signature has after that of what is signed.
 pub(super) const SIGNATURE: &str = ".sig";
+/// What the name of an authority's time stamp has after that of the head.
+pub(super) const STAMP: &str = ".tsr";
 
 /// The length of a line of [`SUMS`], its line break included.
 pub(super) const SUM_LINE: u64 = 64 + 2 + 5 + 1 + 14 + 1;

@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod merkle;
 pub mod proof;
 pub mod record;
+pub mod stamp;
 pub mod verify;
 
 pub use entry::{Draft, EntryKind};

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use super::head::Head;
 use super::key::{PublicKey, SigningKey};
 use super::layout::{
-    HEADS, LISTS, LOG, SIGNATURE, SIGNERS, SUM_LINE, SUMS, entry_path, head_path, list_path, sum_line,
+    HEADS, LISTS, LOG, SIGNATURE, SIGNERS, STAMP, SUM_LINE, SUMS, entry_path, head_path, list_path, sum_line,
 };
 use super::merkle::{Hash, Tree};
+use super::stamp::Stamp;
 use super::{NAMESPACE, SIGNER, entry};
 use crate::model::Ticks;
 use crate::support::durable::{self, PathError, WithPath as _};
@@ -119,6 +120,11 @@ impl Record {
         Ok(Self { dir: dir.to_owned(), tree, headed })
     }
 
+    /// The size of the newest head that has a signature.
+    pub fn headed(&self) -> Option<u64> {
+        self.headed
+    }
+
     /// How many entries are written and listed.
     pub fn size(&self) -> u64 {
         self.tree.size()
@@ -215,7 +221,9 @@ impl Record {
     fn forget_unsigned(&self) -> Result<(), RecordError> {
         for path in in_heads(&self.dir)? {
             let ending = path.extension().and_then(|ending| ending.to_str());
-            if ending == Some("tmp") || ending == Some("head") && !signature_path(&path).exists() {
+            if ending == Some("tmp") && !is_of_a_stamp(&path)
+                || ending == Some("head") && !signature_path(&path).exists()
+            {
                 durable::remove(&path, Step::LeftoverRemoved)?;
             }
         }
@@ -263,6 +271,53 @@ pub(super) fn newest_head_with_signature(dir: &Path) -> Result<Option<(Head, Str
     let signature = signature_path(&path);
     let signature = fs::read_to_string(&signature).at("read", &signature)?;
     Ok(Head::parse(&text).ok().map(|head| (head, text, signature)))
+}
+
+/// What is to be stamped of a head of `size` entries: the SHA-256 of its bytes; `None` if it has its time stamp.
+///
+/// # Errors
+/// When the head cannot be read.
+pub fn unstamped(dir: &Path, size: u64) -> Result<Option<Hash>, PathError> {
+    let head = dir.join(head_path(size));
+    if with_ending(&head, STAMP).exists() {
+        return Ok(None);
+    }
+    Ok(Some(entry::digest(&fs::read(&head).at("read", &head)?)))
+}
+
+/// When the newest time stamp in a directory was given, by its authority's clock.
+///
+/// # Errors
+/// When the directory or the stamp cannot be read; one that says nothing counts as none.
+pub fn newest_stamp(dir: &Path) -> Result<Option<Ticks>, PathError> {
+    let mut paths = in_heads(dir)?;
+    paths.retain(|path| path.as_os_str().to_string_lossy().ends_with(STAMP));
+    paths.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+    let Some(path) = paths.pop() else { return Ok(None) };
+    let reply = fs::read(&path).at("read", &path)?;
+    Ok(Stamp::read(&reply).ok().map(|stamp| stamp.at))
+}
+
+/// Puts an authority's reply beside the head of `size` entries; one that is there stays.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn keep_stamp(dir: &Path, size: u64, reply: &[u8]) -> Result<(), PathError> {
+    for path in in_heads(dir)? {
+        if path.extension().is_some_and(|ending| ending == "tmp") && is_of_a_stamp(&path) {
+            durable::remove(&path, Step::LeftoverRemoved)?;
+        }
+    }
+    let path = with_ending(&dir.join(head_path(size)), STAMP);
+    match durable::write_new(&path, reply, Commit::STAMP_WRITTEN) {
+        Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => durable::confirm_names(parent(&path)),
+        kept => kept,
+    }
+}
+
+/// Whether it is a time stamp, or one on its way.
+fn is_of_a_stamp(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().contains(STAMP))
 }
 
 /// The paths of all files beside the heads of a directory, in no order.
@@ -314,9 +369,13 @@ fn sign(path: &Path, bytes: &[u8], key: &SigningKey) -> Result<(), RecordError> 
 }
 
 pub(super) fn signature_path(path: &Path) -> PathBuf {
-    let mut signature = path.as_os_str().to_owned();
-    signature.push(SIGNATURE);
-    signature.into()
+    with_ending(path, SIGNATURE)
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut longer = path.as_os_str().to_owned();
+    longer.push(ending);
+    longer.into()
 }
 
 fn parent(path: &Path) -> &Path {

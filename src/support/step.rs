@@ -151,6 +151,8 @@ steps! {
     SignersWritten = "signers-written": "The list of public keys tells of the newest key.";
     HeadWrittenPending = "head-written-pending": "The head of the log is synced under a temporary name.";
     HeadWritten = "head-written": "The head of the log is written; it has no signature yet.";
+    StampWrittenPending = "stamp-written-pending": "An authority's time stamp on a head is synced under a temporary name.";
+    StampWritten = "stamp-written": "The time stamp lies beside the head.";
 
     // Whenever something happens that a person should know, and when a person acts.
     AlertRaisedPending = "alert-raised-pending": "An alert is written, not committed.";
@@ -254,6 +256,7 @@ commits! {
     LOG_WRITTEN: LogWrittenPending, LogWritten;
     SIGNERS_WRITTEN: SignersWrittenPending, SignersWritten;
     HEAD_WRITTEN: HeadWrittenPending, HeadWritten;
+    STAMP_WRITTEN: StampWrittenPending, StampWritten;
     ALERT_RAISED: AlertRaisedPending, AlertRaised;
     ALERT_CLOSED: AlertClosedPending, AlertClosed;
     HOLD_PLACED: HoldPlacedPending, HoldPlaced;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use chancery::support::step::{CRASH_AT, PAUSE_AT, Step};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Archive, Lab, Store, Takes, eventually, messages};
+use crate::support::{Archive, Lab, Store, Takes, Tsa, eventually, messages};
 use judge::judge;
 use serde_json::Value;
 use traffic::Traffic;
@@ -79,6 +79,8 @@ enum Way {
     Stylesheet,
     /// As [`Way::Passes`], with a spool file that is refused.
     Refused,
+    /// As [`Way::Passes`], with an authority that stamps heads.
+    Stamped,
     /// As [`Way::Passes`], with a sequence in which a number is missing.
     Gap,
     /// A command that a person gives.
@@ -110,6 +112,7 @@ fn way(step: Step, turn: Turn) -> Option<Way> {
         ExportWrittenPending | ExportWritten => Way::Person(Command::Export),
         QuarantineResolvedPending | QuarantineResolved => Way::Person(Command::Discard),
         FindingsReportedPending | FindingsReported => Way::Gap,
+        StampWrittenPending | StampWritten => Way::Stamped,
         HoldPlacedPending | HoldPlaced => Way::Person(Command::Hold),
         HoldReleasedPending | HoldReleased => Way::Person(Command::Release),
         FindingsSettledPending | FindingsSettled => Way::Person(Command::Settle),
@@ -128,7 +131,7 @@ fn way(step: Step, turn: Turn) -> Option<Way> {
         | (TotalsCompactedPending | TotalsCompacted, _)
         | (LeftoversPurgedPending | LeftoversPurged | TombstonesPurgedPending | TombstonesPurged, _)
         | (UnreferencedListedPending | UnreferencedListed | SweptForgottenPending | SweptForgotten, _)
-        | (_, Way::Person(_) | Way::Stylesheet | Way::Refused | Way::Gap) => None,
+        | (_, Way::Person(_) | Way::Stylesheet | Way::Refused | Way::Gap | Way::Stamped) => None,
         // The moment that ends the trouble of a batch.
         (MarkedRenderedPending | MarkedRendered, _) => Some(Way::Stylesheet),
         // Once in a pass at most, or in the middle of several messages of the queue.
@@ -245,6 +248,9 @@ impl Case {
         } else {
             let lab = Lab::new(store, "");
             fs::write(lab.path("own.xsl"), BROKEN).unwrap();
+            if way == Way::Stamped {
+                lab.stamped_by(&Tsa::start(), "0s");
+            }
             lab.configure(&adapters);
             lab
         };
@@ -269,7 +275,7 @@ impl Case {
     fn run(mut self) -> Vec<String> {
         let crashed = match self.way {
             Way::Daemon | Way::FirstStart => self.crash_daemon(),
-            Way::Passes | Way::Stylesheet | Way::Refused | Way::Gap => self.crash_pass(),
+            Way::Passes | Way::Stylesheet | Way::Refused | Way::Gap | Way::Stamped => self.crash_pass(),
             Way::Person(command) => self.crash_command(command),
         };
         match crashed.and_then(|()| self.finish()) {

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod amqp;
+mod evidence;
 mod files;
 mod places;
 mod sources;
@@ -29,6 +30,7 @@ pub(super) fn check(loaded: &Loaded, broken: &Broken) -> Vec<Problem> {
     intake(&mut rules);
     staging::check(&mut rules);
     files::check(&mut rules);
+    evidence::check(&mut rules);
     completeness(&mut rules);
     conversations(&mut rules);
     access(&mut rules);

@@ -42,6 +42,10 @@ impl Heads {
         Ok(checked)
     }
 
+    pub(super) fn all(&self) -> &[Head] {
+        &self.heads
+    }
+
     pub(super) fn newest(&self) -> Option<&Head> {
         self.heads.last()
     }

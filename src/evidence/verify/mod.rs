@@ -7,6 +7,7 @@ mod batches;
 mod heads;
 mod log;
 mod outputs;
+mod stamps;
 mod strays;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::key::PublicKey;
+use super::stamp::Authorities;
 use crate::support::durable::{PathError, WithPath as _};
 use batches::Batches;
 use heads::Heads;
@@ -31,6 +33,8 @@ pub struct Options {
     pub outputs: Vec<PathBuf>,
     /// The keys that are believed; without any, those that the directory itself names.
     pub trusted: Vec<PublicKey>,
+    /// The authorities that are believed to give the time; without any, no chain of certificates is checked.
+    pub authorities: Authorities,
     /// Texts of heads that were kept elsewhere, each with where it comes from.
     pub witnesses: Vec<(PathBuf, String)>,
 }
@@ -84,6 +88,7 @@ pub struct Checked {
     pub manifests: u64,
     pub events: u64,
     pub heads: u64,
+    pub stamps: u64,
     pub signatures: u64,
     pub outputs: u64,
     /// Bytes that were read.
@@ -114,6 +119,7 @@ pub fn verify(options: &Options) -> Result<Report, PathError> {
     let log = Log::check(dir, &options.trusted, &mut report)?;
     let heads = Heads::check(dir, &log, &mut report)?;
     heads.witnesses(&options.witnesses, &log, &mut report);
+    stamps::check(dir, &heads, &options.authorities, &mut report)?;
     let batches = Batches::check(dir, &log, &mut report)?;
     strays::check(dir, &log, &heads, &batches, &mut report)?;
     for place in &options.outputs {

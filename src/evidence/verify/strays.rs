@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::super::entry::{EntryKind, Preface};
-use super::super::layout::{HEADS, LISTS, LOG, PURGE, SIGNATURE, SIGNERS, SUMS, entry_path, list_path};
+use super::super::layout::{HEADS, LISTS, LOG, PURGE, SIGNATURE, SIGNERS, STAMP, SUMS, entry_path, list_path};
 use super::batches::Batches;
 use super::heads::Heads;
 use super::log::Log;
@@ -32,7 +32,7 @@ pub(super) fn check(
             HEADS => {
                 inside.ends_with(".head")
                     || inside.strip_suffix(SIGNATURE).is_some_and(|head| heads.has(head) || dir.join(head).exists())
-                    || inside.strip_suffix(".tsr").is_some_and(|head| heads.has(head))
+                    || inside.strip_suffix(STAMP).is_some_and(|head| heads.has(head))
             }
             _ => expected.contains(&inside),
         };

@@ -3,6 +3,7 @@
 mod archive;
 mod outputs;
 mod raw_amqp;
+mod tsa;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ pub use archive::{Archive, Takes, sha256_of};
 pub use outputs::{Message, messages, output_files};
 pub use raw_amqp::RawPublisher;
 use tempfile::TempDir;
+pub use tsa::Tsa;
 
 /// The binary under test.
 pub const CHANCERY: &str = env!("CARGO_BIN_EXE_chancery");
@@ -23,6 +25,9 @@ pub enum Store {
     Sqlite,
     Postgres,
 }
+
+/// Where a laboratory keeps what its configuration says of time stamps.
+const STAMPS: &str = "stamps.toml";
 
 pub struct Lab {
     dir: TempDir,
@@ -61,8 +66,9 @@ impl Lab {
     pub fn configure(&self, adapters: &str) {
         self.key();
         let mut text = String::from(
-            "home = \"home\"\nlaboratory = true\n[evidence]\nkey = \"evidence.key\"\n[[source]]\nuri = \"/channel-service/1\"\n[[source]]\nuri = \"/web/1\"\n",
+            "home = \"home\"\nlaboratory = true\n[[source]]\nuri = \"/channel-service/1\"\n[[source]]\nuri = \"/web/1\"\n[evidence]\nkey = \"evidence.key\"\n",
         );
+        text += &fs::read_to_string(self.path(STAMPS)).unwrap_or_default();
         if self.store == Store::Postgres {
             let url = server("CHANCERY_TEST_POSTGRES_URL");
             text += &format!("[staging]\nstore = \"postgres\"\nurl = \"{url}\"\nschema = \"{}\"\n", self.schema());
@@ -76,6 +82,11 @@ impl Lab {
         text += "[spool]\nscan_interval = \"100ms\"\n";
         text += adapters;
         fs::write(self.path("chancery.toml"), text).unwrap();
+    }
+
+    /// Has heads stamped by this authority, from the next [`Lab::configure`] on.
+    pub fn stamped_by(&self, tsa: &Tsa, interval: &str) {
+        fs::write(self.path(STAMPS), format!("tsa = \"{}\"\ntsa_interval = \"{interval}\"\n", tsa.url())).unwrap();
     }
 
     /// A key to sign evidence with, made without the product.
