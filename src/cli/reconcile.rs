@@ -1,6 +1,9 @@
 //! `chancery reconcile`: whether everything that was sent is where it should be.
 
+mod source_manifest;
+
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::Outcome;
 use super::context::{self, Context};
@@ -25,12 +28,18 @@ pub(super) struct Args {
     /// Only ask whether the files are there and for their size; do not read them
     #[arg(long)]
     quick: bool,
-    /// Print as CSV: one line for each count, with what it is of
+    /// Print as CSV: one line for each count, with what it is of; with a source's manifest, one for each difference
     #[arg(long)]
     csv: bool,
+    /// Compare what a source says it sent, as this file lists it, with what came (docs/reconciliation.md)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "quick"])]
+    source_manifest: Option<PathBuf>,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Outcome {
+    if let Some(file) = &args.source_manifest {
+        return source_manifest::run(context, file, args.csv);
+    }
     let config = context.config()?;
     let format = context.format();
     let period = Period { from: args.from.unwrap_or(Ticks::MIN), to: args.to.unwrap_or(Ticks::MAX) };

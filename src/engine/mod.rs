@@ -21,6 +21,7 @@ mod scribe;
 mod share;
 #[cfg(test)]
 mod simulation;
+mod source_manifest;
 mod stamper;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ use lock::InstanceLock;
 pub use adapter::AdapterPass;
 pub use error::EngineError;
 pub use reconcile::{AdapterLine, Files, Hop, Imbalance, Period, Reconciliation, SourceLine, reconcile};
+pub use source_manifest::{BadLine, Comparison, Difference, SourceManifest, compare};
 
 /// Waits between attempts when staging or a share is away.
 const TROUBLE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));

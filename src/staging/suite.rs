@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
+mod balance;
 mod batches;
 mod cutting;
 mod evidence;
@@ -119,6 +120,10 @@ suite! {
         an_event_list_is_kept_until_it_is_written,
         events_without_a_room_are_found,
         the_log_has_no_gap_when_writers_race;
+    balance:
+        events_are_known_by_id_also_once_they_are_purged,
+        ids_are_listed_by_source_and_time,
+        events_are_counted_by_room_and_hour;
     splitting:
         any_split_gives_the_same_union;
 }

@@ -158,3 +158,74 @@ fn the_service_notices_by_itself_and_closes_the_alert() {
     eventually("the alert is closed", || !open());
     daemon.terminate();
 }
+
+const FIRST: &str = r#"{"format":"chancery-source-manifest-1","source":"/web/1","from":"2026-11-22T10:00:00Z","to":"2026-11-22T11:00:00Z"}"#;
+
+/// What `reconcile` says of a source's manifest of these lines; each is as the schema has it.
+fn compared(lab: &Lab, lines: &[String]) -> (Option<i32>, Value) {
+    let schema = include_str!("../../schemas/source-manifest.schema.json");
+    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    let lines: Vec<&str> = std::iter::once(FIRST).chain(lines.iter().map(String::as_str)).collect();
+    assert!(lines.iter().all(|line| schema.is_valid(&serde_json::from_str(line).unwrap())));
+    let file = lab.path("sent.ndjson");
+    fs::write(&file, lines.join("\n")).unwrap();
+    let output = lab.run(&["--format", "json", "reconcile", "--source-manifest", file.to_str().unwrap()]);
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+fn a_sources_own_manifest_is_compared_one_to_one(store: Store) {
+    let lab = written(store);
+    let id = |id: u64| json!({ "id": id.to_string() }).to_string();
+    let hour =
+        |room: &str, count: u64| json!({ "room": room, "hour": "2026-11-22T10:00:00Z", "count": count }).to_string();
+    let difference = |id: &str, listed: u64, arrived: u64| json!({ "id": id, "room": null, "hour": null, "listed": listed, "arrived": arrived });
+    let all = || (1..=10).map(id);
+    let differs = |lines: &[String], expected: Value| {
+        let (code, found) = compared(&lab, lines);
+        assert_eq!((code, &found["differences"]), (Some(1), &expected), "{found}");
+    };
+    let agrees = |lines: &[String], purged: u64| {
+        let (code, found) = compared(&lab, lines);
+        assert_eq!((code, &found["listed"], &found["arrived"]), (Some(0), &json!(10), &json!(10)), "{found}");
+        assert_eq!(found["purged"], purged, "{found}");
+    };
+    agrees(&all().collect::<Vec<_>>(), 0);
+    differs(&all().chain([id(11)]).collect::<Vec<_>>(), json!([difference("11", 1, 0)]));
+    differs(&all().skip(1).chain([id(11)]).collect::<Vec<_>>(), json!([difference("1", 0, 1), difference("11", 1, 0)]));
+    agrees(&[hour("room:0", 5), hour("room:1", 5)], 0);
+    let line = |room: &str, listed: u64, arrived: u64| json!({ "id": null, "room": room, "hour": "2026-11-22T10:00:00Z", "listed": listed, "arrived": arrived });
+    differs(&[hour("room:1", 6)], json!([line("room:0", 0, 5), line("room:1", 6, 5)]));
+
+    // Purged events are known by id and counted by room and hour.
+    for file in output_files(&lab.pickup("canonical")) {
+        let mut name = file.into_os_string();
+        name.push(".ack");
+        fs::write(name, "").unwrap();
+    }
+    lab.ok(&["run", "--once"]);
+    agrees(&all().collect::<Vec<_>>(), 10);
+    agrees(&[hour("room:0", 5), hour("room:1", 5)], 10);
+    differs(&all().chain([id(11)]).collect::<Vec<_>>(), json!([difference("11", 1, 0)]));
+
+    let file = lab.path("sent.ndjson");
+    let asked = ["reconcile", "--source-manifest", file.to_str().unwrap()];
+    let table = String::from_utf8(lab.run(&asked).stdout).unwrap();
+    assert!(table.contains("never arrived"), "{table}");
+    let csv = String::from_utf8(lab.run(&[&asked[..], &["--csv"]].concat()).stdout).unwrap();
+    assert_eq!(csv, "what,event,room,hour,listed,arrived\r\nnever arrived,11,,,1,0\n");
+    fs::write(&file, format!("{FIRST}\n{{\"id\": 7}}\n")).unwrap();
+    let refused = lab.run(&asked);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("sent.ndjson:2: expected {\"id\": …}") && said.contains("docs/reconciliation.md"), "{said}");
+}
+
+#[test]
+fn a_sources_own_manifest_is_compared_one_to_one_on_sqlite() {
+    a_sources_own_manifest_is_compared_one_to_one(Store::Sqlite);
+}
+
+#[test]
+fn a_sources_own_manifest_is_compared_one_to_one_on_postgres() {
+    a_sources_own_manifest_is_compared_one_to_one(Store::Postgres);
+}

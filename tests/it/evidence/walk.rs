@@ -69,7 +69,9 @@ fn the_commands_of_the_page_hold_and_find_what_was_changed() {
         let before = fs::read(file).unwrap();
         // A stamp is one DER value with its signature at the end; what follows it openssl does not read.
         let changed = match before.split_last() {
-            Some((last, rest)) if file.extension().is_some_and(|ending| ending == "tsr") => [rest, &[last ^ 1]].concat(),
+            Some((last, rest)) if file.extension().is_some_and(|ending| ending == "tsr") => {
+                [rest, &[last ^ 1]].concat()
+            }
             _ => [&before[..], b" "].concat(),
         };
         fs::write(file, changed).unwrap();
