@@ -147,6 +147,7 @@ fn written(staged: &StagedEvent, dialect: Dialect) -> String {
         user_details: true,
         room_details: true,
         presence_lease: Span::from_secs(1200),
+        completes: None,
     };
     let mut assembler = Assembler::new(batch, &std::env::temp_dir());
     let none: BTreeMap<i64, CapturedFile> = BTreeMap::new();

@@ -103,7 +103,7 @@ pub(super) fn message(out: &mut XmlOut, batch: &BatchContext, message: &Message<
     if extended(batch.dialect) {
         origin(out, message);
         particulars(out, message);
-        circumstances(out, message);
+        circumstances(out, batch, message);
     }
     out.open();
     sender(out, batch, staged, event.data.sender.as_ref());
@@ -194,7 +194,7 @@ fn file(out: &mut XmlOut, message: &Message<'_>) {
 }
 
 /// How the event reached us.
-fn circumstances(out: &mut XmlOut, Message { staged, event, late, .. }: &Message<'_>) {
+fn circumstances(out: &mut XmlOut, batch: &BatchContext, Message { staged, event, late, .. }: &Message<'_>) {
     out.instant("c:receivedAt", staged.received);
     for (name, holds) in
         [("c:timeIsReceipt", staged.time_is_receipt), ("c:late", *late), ("c:conflict", staged.conflict)]
@@ -202,6 +202,9 @@ fn circumstances(out: &mut XmlOut, Message { staged, event, late, .. }: &Message
         if holds {
             out.word(name, "true");
         }
+    }
+    if let Some(completed) = batch.completes {
+        out.plain("c:completes", completed);
     }
     if event.kind == Kind::Other || event.has_unknown {
         out.base64("c:raw", &staged.raw);

@@ -40,6 +40,8 @@ pub struct BatchContext {
     pub room_details: bool,
     /// The presence lease where the source renews but names no length.
     pub presence_lease: Span,
+    /// For a supplement of files: the batch that said of them that they were missing.
+    pub completes: Option<BatchId>,
 }
 
 /// One room's part of a batch.
@@ -74,6 +76,8 @@ pub struct ConversationCounts {
     pub left_out: u64,
     /// Characters XML forbids, shown as U+FFFD.
     pub replaced_characters: u64,
+    /// Messages written a second time, to complete an earlier batch. They are in no other count.
+    pub completed: u64,
 }
 
 /// What an event became.
@@ -161,6 +165,7 @@ impl BatchContext {
             user_details: adapter.user_details,
             room_details: adapter.room_details,
             presence_lease,
+            completes: batch.completes,
         }
     }
 }
@@ -207,6 +212,18 @@ impl Assembler {
         }
     }
 
+    /// Takes the next event of the room, of which no message is written: the batch is not about it, and it tells who is in the
+    /// room and what that is called.
+    ///
+    /// # Errors
+    /// As [`Assembler::push`].
+    pub fn push_context(&mut self, event: &StagedEvent) -> Result<(), AssembleError> {
+        match &mut self.open {
+            Some(open) if open.room == event.room => open.learn(event).map(drop),
+            _ => Err(AssembleError::OutOfOrder { seq: event.seq }),
+        }
+    }
+
     /// Gives the last conversation; `None` when there was no event at all.
     pub fn finish(self) -> Option<RenderedConversation> {
         self.open.map(|open| open.finish(&self.batch))
@@ -236,23 +253,30 @@ impl Conversation {
         })
     }
 
-    fn push(
-        &mut self,
-        batch: &BatchContext,
-        staged: &StagedEvent,
-        captured: Option<&CapturedFile>,
-    ) -> Result<Taken, AssembleError> {
+    /// What an event tells of the room, whether or not it makes a message.
+    fn learn<'e>(&mut self, staged: &'e StagedEvent) -> Result<Event<'e>, AssembleError> {
         let place = (staged.time, (staged.sequence.is_none(), staged.sequence), staged.seq);
         if self.last.is_some_and(|last| last >= place) {
             return Err(AssembleError::OutOfOrder { seq: staged.seq });
         }
         let event = Event::read(&staged.raw).map_err(|reason| AssembleError::Damaged { seq: staged.seq, reason })?;
         self.last = Some(place);
-        self.counts.events += 1;
         self.fold.event(staged.time, &event);
         if let Some(room) = &event.data.room {
             self.snapshot.update(room);
         }
+        Ok(event)
+    }
+
+    fn push(
+        &mut self,
+        batch: &BatchContext,
+        staged: &StagedEvent,
+        captured: Option<&CapturedFile>,
+    ) -> Result<Taken, AssembleError> {
+        let event = self.learn(staged)?;
+        let again = batch.completes.is_some();
+        self.counts.events += u64::from(!again);
         let Some(meant) = event.kind.message_type() else {
             self.counts.signals += 1;
             return Ok(Taken::Signal);
@@ -269,8 +293,12 @@ impl Conversation {
         if event.kind.carries_file() {
             self.files.push(file_ref(&message, self.messages.count()));
         }
-        self.counts.messages += 1;
-        self.counts.late += u64::from(late);
+        if again {
+            self.counts.completed += 1;
+        } else {
+            self.counts.messages += 1;
+            self.counts.late += u64::from(late);
+        }
         self.messages.add(self.out.bytes(), staged.time).map_err(AssembleError::Scratch)?;
         Ok(Taken::Written)
     }

@@ -93,7 +93,14 @@ struct Shown {
     purged_at: Option<String>,
     /// For a supplement, the batch whose conversations these are.
     supplement_to: Option<BatchId>,
-    /// The batches that hold what was set aside.
+    /// For a supplement of files, the batch in which they were missing.
+    completes: Option<BatchId>,
+    /// Messages written once more, with the file that was missing.
+    completed: u64,
+    /// The files that it says are missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<ShownFile>,
+    /// The batches that hold what was set aside, or bring files that were missing.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "ids")]
     supplements: Vec<BatchRow>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -107,6 +114,17 @@ struct Shown {
 struct ShownConversation {
     room: String,
     reason: String,
+}
+
+/// A file that a batch says is missing.
+#[derive(Debug, Serialize)]
+struct ShownFile {
+    source: Option<String>,
+    event: Option<String>,
+    reason: String,
+    /// `waiting`, `follows` or `never`.
+    state: &'static str,
+    supplement: Option<BatchId>,
 }
 
 fn ids<S: serde::Serializer>(batches: &[BatchRow], serializer: S) -> Result<S::Ok, S::Error> {
@@ -152,6 +170,9 @@ impl Shown {
             collected_how: batch.collected_how,
             purged_at: iso(batch.purged_at),
             supplement_to: batch.supplement_to,
+            completes: batch.completes,
+            completed: counts.completed,
+            missing: Vec::new(),
             supplements: Vec::new(),
             set_aside: Vec::new(),
             outputs: Vec::new(),
@@ -253,8 +274,30 @@ async fn found(staging: &Staging, id: BatchId) -> Result<Shown, Failure> {
         supplements: staging.supplements(id).await.map_err(staging_failure)?,
         set_aside: failures.into_iter().map(conversation).collect(),
         outputs: outputs.into_iter().map(ShownOutput::new).collect(),
+        missing: missing(staging, id).await?,
         ..Shown::new(batch)
     })
+}
+
+/// The files that a batch says are missing, and what became of each since.
+async fn missing(staging: &Staging, id: BatchId) -> Result<Vec<ShownFile>, Failure> {
+    let mut files = Vec::new();
+    for owed in staging.owed_files(id).await.map_err(staging_failure)? {
+        // Purged events are named no more.
+        let event = staging.event(owed.seq).await.map_err(staging_failure)?;
+        files.push(ShownFile {
+            source: event.as_ref().map(|event| event.source.to_string()),
+            event: event.map(|event| event.id),
+            reason: owed.reason,
+            state: match (owed.closed, owed.supplement) {
+                (false, _) => "waiting",
+                (true, Some(_)) => "follows",
+                (true, None) => "never",
+            },
+            supplement: owed.supplement,
+        });
+    }
+    Ok(files)
 }
 
 /// Whoever retries a batch that has not failed probably means what was set aside from it.
@@ -338,7 +381,12 @@ fn show(format: Format, batch: Shown) -> Outcome {
         ("left out by the format", print::count(batch.left_out)),
         ("characters replaced", print::count(batch.replaced_characters)),
     ]);
-    rows.extend(batch.supplements.iter().map(|supplement| ("set aside", set_aside(supplement))));
+    rows.extend(batch.completes.map(|told| ("files missing in", format!("batch {told}"))));
+    rows.extend((batch.completed > 0).then(|| ("messages completed", print::count(batch.completed))));
+    rows.extend(batch.supplements.iter().map(|supplement| match supplement.completes {
+        Some(_) => ("files follow", follows(supplement)),
+        None => ("set aside", set_aside(supplement)),
+    }));
     let optional = [
         ("attempts", (batch.attempts > 0).then(|| batch.attempts.to_string())),
         ("reason", batch.reason),
@@ -358,6 +406,9 @@ fn show(format: Format, batch: Shown) -> Outcome {
             None => "conversations that could not be rendered",
         };
         print::data(reasons(heading, &batch.set_aside))?;
+    }
+    if !batch.missing.is_empty() {
+        print::data(missing_files(&batch.missing))?;
     }
     if !batch.outputs.is_empty() {
         let columns = [
@@ -388,6 +439,31 @@ fn set_aside(supplement: &BatchRow) -> String {
     let BatchRow { id, state, counts, .. } = supplement;
     let (conversations, events) = (print::count(counts.conversations), print::count(counts.events));
     format!("batch {id}, {state}: conversations {conversations}, events {events}")
+}
+
+/// Where files are that came late.
+fn follows(supplement: &BatchRow) -> String {
+    let BatchRow { id, state, counts, .. } = supplement;
+    format!("batch {id}, {state}: messages completed {}", print::count(counts.completed))
+}
+
+fn missing_files(files: &[ShownFile]) -> String {
+    let mut text = "\nfiles that are missing in it:".to_owned();
+    for file in files {
+        let name = match (&file.source, &file.event) {
+            (Some(source), Some(event)) => format!("event {event} of {source}"),
+            _ => "an event that is purged".to_owned(),
+        };
+        let since = match (file.state, file.supplement) {
+            ("follows", Some(supplement)) => format!("follows in batch {supplement}"),
+            ("never", _) => "will never come".to_owned(),
+            _ => "is still waited for".to_owned(),
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  {}: {since}\n      {}", print::harmless(&name), print::harmless(&file.reason));
+    }
+    text.push('\n');
+    text
 }
 
 /// Conversations and why they could not be rendered. No table: a reason may be long, and the name of a room is only of

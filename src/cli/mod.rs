@@ -5,6 +5,7 @@
 mod access;
 mod act;
 mod acts;
+mod alert;
 mod batch;
 mod completions;
 mod config;
@@ -73,6 +74,7 @@ enum Command {
     Transform(transform::Args),
     Status(status::Args),
     Batch(batch::Args),
+    Alert(alert::Args),
     Quarantine(quarantine::Args),
     Sequence(sequence::Args),
     Reconcile(reconcile::Args),
@@ -123,6 +125,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Transform(args) => transform::run(&context, &args),
         Command::Status(args) => status::run(&context, &args),
         Command::Batch(args) => batch::run(&context, &args),
+        Command::Alert(args) => alert::run(&context, &args),
         Command::Quarantine(args) => quarantine::run(&context, &args),
         Command::Sequence(args) => sequence::run(&context, &args),
         Command::Reconcile(args) => reconcile::run(&context, &args),

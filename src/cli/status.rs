@@ -10,6 +10,7 @@ use super::print::{self, Column, Format};
 use crate::config::Config;
 use crate::errors::{ExitStatus, Failure};
 use crate::evidence::record::newest_head;
+use crate::model::Ticks;
 use crate::staging::{BatchFilter, BatchRow, BatchState, BatchTotals, FindingKind, Seq, SeqRange, Staging, Totals};
 
 /// Show what was taken in, what waits, what each adapter has written, and open alerts
@@ -22,6 +23,7 @@ pub(super) struct Args {}
 struct Status {
     state: &'static str,
     intake: Intake,
+    pending_files: Vec<Giver>,
     sources: Vec<Source>,
     adapters: Vec<Adapter>,
     holds: Vec<Held>,
@@ -51,6 +53,16 @@ struct Intake {
     quarantined: u64,
     waiting: u64,
     files: u64,
+    /// Files that have not come yet.
+    pending_files: u64,
+}
+
+/// What is waited for from one giver of files.
+#[derive(Debug, Serialize)]
+struct Giver {
+    giver: String,
+    waiting: u64,
+    oldest: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,6 +153,11 @@ async fn gather(staging: &Staging, config: &Config) -> Result<Status, Failure> {
         })
         .collect();
     let adapters = adapters(staging, config).await?;
+    let givers = staging.file_givers(Ticks::now()).await.map_err(staging_failure)?;
+    let pending_files: Vec<Giver> = givers
+        .into_iter()
+        .map(|row| Giver { giver: row.giver, waiting: row.waiting, oldest: row.oldest.iso() })
+        .collect();
     let failed =
         adapters.iter().any(|adapter| adapter.batches.get(BatchState::Failed.as_str()).is_some_and(|&n| n > 0));
     Ok(Status {
@@ -152,7 +169,9 @@ async fn gather(staging: &Staging, config: &Config) -> Result<Status, Failure> {
             quarantined: totals.quarantined,
             waiting: totals.waiting,
             files: totals.files,
+            pending_files: pending_files.iter().map(|giver| giver.waiting).sum(),
         },
+        pending_files,
         sources: sources(staging, config).await?,
         adapters,
         holds: staging

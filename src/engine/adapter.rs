@@ -1,5 +1,5 @@
-//! One adapter at work: a cutter that cuts its batches when their interval closes, and a writer that renders and
-//! publishes them.
+//! One adapter at work: a cutter that cuts its batches when their interval closes, a writer that renders and publishes
+//! them, and another that does so with their supplements.
 //!
 //! Cutting does not wait for the share: while that is away or hangs, batches are still cut at their boundaries
 //! and are written one after the other once it is back.
@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::cutter::Cutter;
-use super::decide::{self, After, Job, Met, Pace, Work};
+use super::decide::{self, After, Job, Line, Met, Pace, Work};
 use super::error::describe;
 use super::lease::Tenure;
 use super::manifest::{self, Holds};
@@ -39,6 +39,9 @@ pub(super) struct AdapterShared {
     pub(super) lane: Arc<Lane>,
     /// Told when a batch was cut.
     pub(super) cut: Notify,
+    /// The share, and the token of the lease under which it was opened: once for both writers, because whoever opens it
+    /// clears what renderings under earlier leases left.
+    opened: Mutex<Option<(Share, i64)>>,
 }
 
 /// What an adapter has done since it began.
@@ -58,6 +61,19 @@ pub struct AdapterPass {
     pub failed: u64,
 }
 
+impl AdapterPass {
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            adapter: self.adapter.clone(),
+            batches: self.batches + other.batches,
+            events: self.events + other.events,
+            messages: self.messages + other.messages,
+            files: self.files + other.files,
+            failed: self.failed + other.failed,
+        }
+    }
+}
+
 impl AdapterShared {
     pub(super) fn new(shared: &Arc<Shared>, adapter: &Adapter) -> Arc<Self> {
         let (staging, lasting) = (Arc::clone(&shared.staging), shared.config.staging.lease.get());
@@ -67,6 +83,7 @@ impl AdapterShared {
             tenure: Tenure::new(staging, format!("adapter:{}", adapter.name), shared.lock.instance(), lasting),
             lane: Lane::new(shared.config.pickup_dir(adapter)),
             cut: Notify::new(),
+            opened: Mutex::default(),
         })
     }
 
@@ -92,27 +109,36 @@ impl AdapterShared {
 
 /// Cuts, renders and publishes for one adapter until told to stop.
 pub(super) async fn run(desk: Arc<AdapterShared>, stop: CancellationToken) -> Result<(), EngineError> {
-    let (cutter, writer) = (Cutter::new(Arc::clone(&desk)), AdapterWriter::new(Arc::clone(&desk)));
-    tokio::join!(cutter.run(stop.clone()), writer.run(stop));
+    let cutter = Cutter::new(Arc::clone(&desk));
+    let writer = |line| AdapterWriter::new(Arc::clone(&desk), line);
+    let (batches, supplements) = (writer(Line::Batches), writer(Line::Supplements));
+    tokio::join!(cutter.run(stop.clone()), batches.run(stop.clone()), supplements.run(stop));
     desk.finish().await;
     Ok(())
 }
 
 /// Cuts one batch at once, and renders and publishes all that wait. The lease is kept.
 pub(super) async fn once(desk: &Arc<AdapterShared>) -> (AdapterPass, Result<(), EngineError>) {
-    let mut writer = AdapterWriter::new(Arc::clone(desk));
+    let writer = |line| AdapterWriter::new(Arc::clone(desk), line);
+    let (mut batches, mut supplements) = (writer(Line::Batches), writer(Line::Supplements));
     let cut = Cutter::new(Arc::clone(desk)).turn(Pace::AtOnce).await;
     let outcome = match cut {
-        Ok(()) => writer.turn(Pace::AtOnce).await,
+        Ok(()) => {
+            // First, because what this pass sets aside is for the next one. Trouble of the one is none of the other's.
+            let supplemented = supplements.turn(Pace::AtOnce).await;
+            supplemented.and(batches.turn(Pace::AtOnce).await)
+        }
         Err(error) => Err(error),
     };
-    (writer.pass, outcome)
+    (batches.pass.and(&supplements.pass), outcome)
 }
 
 struct AdapterWriter {
     desk: Arc<AdapterShared>,
-    /// The share, and the token of the lease under which it was opened.
-    share: Option<(Share, i64)>,
+    /// Which batches it works on.
+    line: Line,
+    /// How much longer a batch may wait for files, if one does.
+    waits: Option<Duration>,
     transformer: Option<Arc<Transformer>>,
     /// Batches that met an error of their own, and when.
     resting: HashMap<BatchId, Instant>,
@@ -120,9 +146,9 @@ struct AdapterWriter {
 }
 
 impl AdapterWriter {
-    fn new(desk: Arc<AdapterShared>) -> Self {
+    fn new(desk: Arc<AdapterShared>, line: Line) -> Self {
         let pass = AdapterPass { adapter: desk.adapter.name.clone(), ..AdapterPass::default() };
-        Self { desk, share: None, transformer: None, resting: HashMap::new(), pass }
+        Self { desk, line, waits: None, transformer: None, resting: HashMap::new(), pass }
     }
 
     /// Works until told to stop. Trouble is waited out, never fatal.
@@ -147,8 +173,9 @@ impl AdapterWriter {
             tokio::select! {
                 () = stop.cancelled() => return,
                 // A cut is news only to a writer that has no trouble to wait out.
-                () = desk.cut.notified(), if trouble.is_none() => {}
-                () = tokio::time::sleep(decide::writer_sleep(trouble)) => {}
+                () = desk.cut.notified(), if trouble.is_none() && self.line == Line::Batches => {}
+                () = desk.shared.files_settled.notified(), if trouble.is_none() && self.waits.is_some() => {}
+                () = tokio::time::sleep(decide::writer_sleep(trouble, self.waits)) => {}
             }
         }
     }
@@ -173,9 +200,20 @@ impl AdapterWriter {
                 None => return Ok(()),
             },
         };
+        if self.line == Line::Supplements {
+            self.let_files_follow(pace, &lease).await?;
+        }
         let waiting = desk.batches(&[BatchState::Cut, BatchState::Rendered, BatchState::Failed]).await?;
         self.resting.retain(|_, since| since.elapsed() < decide::rest());
-        let jobs = decide::jobs(waiting, pace, Ticks::now(), |id| self.resting.contains_key(&id));
+        let now = Ticks::now();
+        let waits = self.waiting_for_files(&waiting, pace, now).await?;
+        let jobs = decide::jobs(
+            waiting,
+            (self.line, pace, now),
+            |id| self.resting.contains_key(&id),
+            |id| waits.is_some_and(|(waits, _)| waits == id),
+        );
+        self.waits = waits.map(|(_, longest)| longest);
         let mut trouble = None;
         for job in jobs {
             let id = job.batch.id;
@@ -191,11 +229,53 @@ impl AdapterWriter {
                 other => other?,
             }
         }
+        if self.line == Line::Supplements {
+            // There is seldom one: its workers are not kept for the next.
+            self.transformer = None;
+        }
         // By hand, whoever asked is told; the service has raised an alert and goes on.
         match trouble {
             Some(error) if pace == Pace::AtOnce => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// The first batch that waits for files, and how much longer it may.
+    async fn waiting_for_files(
+        &self,
+        batches: &[BatchRow],
+        pace: Pace,
+        now: Ticks,
+    ) -> Result<Option<(BatchId, Duration)>, EngineError> {
+        let desk = &self.desk;
+        let grace = decide::grace(desk.shared.config.files.grace, desk.adapter.interval);
+        for batch in batches.iter().filter(|batch| decide::line(batch) == self.line) {
+            if let Some(longest) = decide::waits_for_files(batch, pace, grace, now)
+                && !desk.shared.staging.pending_files(batch.range).await?.is_empty()
+            {
+                return Ok(Some((batch.id, longest)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes supplements of files that came after their batch had gone out.
+    async fn let_files_follow(&self, pace: Pace, lease: &Lease) -> Result<(), EngineError> {
+        let desk = &self.desk;
+        let grace = decide::grace(desk.shared.config.files.grace, desk.adapter.interval);
+        for late in desk.shared.staging.late_files(&desk.adapter.name).await? {
+            if decide::files_follow(&late, pace, grace, Ticks::now()) {
+                let supplement = desk.shared.staging.supplement_files(lease, late.batch).await?;
+                tracing::info!(
+                    adapter = desk.adapter.name,
+                    batch = late.batch,
+                    supplement,
+                    files = late.came,
+                    "files follow"
+                );
+            }
+        }
+        Ok(())
     }
 
     async fn process(&mut self, job: Job, lease: &Lease) -> Result<(), EngineError> {
@@ -362,17 +442,18 @@ impl AdapterWriter {
 
     /// The adapter's share, opened once under each lease.
     async fn share(&mut self, lease: &Lease) -> Result<Share, EngineError> {
-        if let Some((share, token)) = &self.share
+        let desk = &self.desk;
+        let mut opened = desk.opened.lock().await;
+        if let Some((share, token)) = &*opened
             && *token == lease.token
         {
             return Ok(share.clone());
         }
-        let desk = &self.desk;
         let marker = decide::marker(!desk.batches(&decide::ON_SHARE).await?.is_empty());
         let (dir, name) = (desk.shared.config.pickup_dir(&desk.adapter), desk.adapter.name.clone());
         let share = desk.lane.run("opening", move || Share::open(&dir, &name, marker)).await?;
         self.clear_workplaces(&share, lease).await?;
-        Ok(self.share.insert((share, lease.token)).0.clone())
+        Ok(opened.insert((share, lease.token)).0.clone())
     }
 
     /// Deletes what renderings that came to nothing left behind. What is recorded is asked only now that the

@@ -1,5 +1,5 @@
-//! The right to do a piece of work that one process does for all: an adapter's, held for its cutter and its writer
-//! together, or writing evidence.
+//! The right to do a piece of work that one process does for all: an adapter's, held for its cutter and its writers
+//! together, bringing files in, or writing evidence.
 
 use std::time::{Duration, Instant};
 

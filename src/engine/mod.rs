@@ -4,6 +4,7 @@
 //! staging. Every step may be cut off at any instruction, so stopping is a courtesy, not a need.
 
 mod adapter;
+mod capture;
 mod collector;
 mod completeness;
 mod cutter;
@@ -25,13 +26,14 @@ mod source_manifest;
 mod stamper;
 #[cfg(test)]
 mod tests;
+mod told;
 mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, watch as channel};
+use tokio::sync::{Mutex, MutexGuard, Notify, watch as channel};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +65,8 @@ struct Shared {
     vault: Vault,
     /// The part of [`Shared::files_gate`] that is within this process.
     files_gate: Mutex<()>,
+    /// Told when it was recorded what became of files.
+    files_settled: Notify,
     /// Set when a batch was purged: staging may have events to purge.
     batch_purged: AtomicBool,
     /// The size of the newest signed head, while this process is the one that writes heads.
@@ -88,7 +92,7 @@ impl Shared {
     }
 }
 
-/// Held while captured files are put into the vault and recorded, and while unreferenced ones are swept.
+/// Held while files that were taken in are put in their places and recorded, and while unreferenced ones are swept.
 struct FilesGate<'a> {
     _within: MutexGuard<'a, ()>,
     _among: VaultGate,
@@ -128,8 +132,16 @@ impl Engine {
         let staging = staging::open(&config).await?;
         scribe::introduce(&staging, &config.evidence_key()).await?;
         let vault = Vault::open(&config.vault_dir())?;
-        let (files_gate, batch_purged, headed) = (Mutex::default(), AtomicBool::default(), channel::Sender::default());
-        let shared = Shared { config, staging, vault, files_gate, batch_purged, headed, lock };
+        let shared = Shared {
+            config,
+            staging,
+            vault,
+            files_gate: Mutex::default(),
+            files_settled: Notify::new(),
+            batch_purged: AtomicBool::default(),
+            headed: channel::Sender::default(),
+            lock,
+        };
         Ok(Self { shared: Arc::new(shared), stats: Arc::new(IntakeStats::default()), stop })
     }
 
@@ -162,6 +174,7 @@ impl Engine {
         }
         tasks.spawn(reconcile::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(completeness::run(Arc::clone(&self.shared), self.stop.clone()));
+        tasks.spawn(capture::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(purger::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(scribe::run(Arc::clone(&self.shared), self.stop.clone()));
         tasks.spawn(stamper::run(Arc::clone(&self.shared), self.stop.clone()));
@@ -214,6 +227,14 @@ impl Engine {
         }
         let mut pass = Pass::default();
         let mut trouble = None;
+        let files = tokio::select! {
+            () = self.stop.cancelled() => Ok(()),
+            brought = capture::once(shared) => brought,
+        };
+        if let Err(error) = files {
+            tracing::error!(error = describe(&error), "files could not be brought in");
+            trouble = Some(error);
+        }
         for adapter in &config.adapter {
             let desk = AdapterShared::new(shared, adapter);
             // A share may hang; whoever stops the pass is not kept waiting for it.

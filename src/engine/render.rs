@@ -1,4 +1,4 @@
-//! Making one batch's files: capture what was uploaded, assemble, transform, write under temporary names.
+//! Making one batch's files: assemble, transform, write under temporary names.
 //!
 //! Staging is read on the runtime, conversations are made on a blocking thread, and a short channel
 //! between the two keeps both busy and memory flat.
@@ -16,20 +16,20 @@ use super::decide;
 use super::documents::{DocumentError, Documents, Made, Means};
 use super::manifest::{self, Holds};
 use super::share::{Lane, LaneDraft};
-use super::{EngineError, Shared};
+use super::{EngineError, Shared, told};
 use crate::assemble::{AssembleError, Assembler, BatchContext, CapturedFile, FileRef, RenderedConversation};
 use crate::config::Adapter;
 use crate::evidence::list::{EventList, Gathering};
 use crate::evidence::manifest::FileCounts;
-use crate::model::{Event, Ticks};
+use crate::model::Ticks;
 use crate::pickup::{BatchNames, Compression, Share};
 use crate::staging::{
-    BatchCounts, BatchRow, Capture, CaptureRow, Lease, OutputKind, OutputRow, RenderedBatch, RoomNo, RoomlessEvent,
-    Seq, SetAside, StagedEvent, Supplement, Workplace,
+    BatchCounts, BatchRow, Lease, OutputKind, OutputRow, RenderedBatch, RoomNo, RoomlessEvent, Seq, SetAside,
+    StagedEvent, Supplement, Workplace,
 };
 use crate::support::durable::{PathError, WithPath as _};
 use crate::transform::Transformer;
-use crate::vault::{self, FileSource, VaultError, VaultUse};
+use crate::vault::VaultError;
 
 /// Events in one message to the blocking thread.
 const CHUNK_EVENTS: usize = 256;
@@ -37,10 +37,6 @@ const CHUNK_EVENTS: usize = 256;
 const CHUNKS_WAITING: usize = 4;
 /// Events without a room that are read at once.
 const ROOMLESS_EVENTS: u32 = 256;
-/// File events whose bytes are brought in before their outcomes are recorded together.
-const CAPTURE_EVENTS: u32 = 256;
-/// Files brought in at once: each waits for its own syncs, and a disk serves several in the time of one.
-const CAPTURE_THREADS: usize = 8;
 /// A defect that one batch brings to light must not hold up the batches after it. The panic's own message stays
 /// out of the reason: it may quote content.
 const PANICKED: &str =
@@ -72,9 +68,20 @@ type Presences = Vec<(RoomNo, Vec<u8>)>;
 
 /// What reading hands to assembling.
 enum Feed {
-    Room(Box<StagedEvent>, Option<Vec<u8>>),
+    /// The next event begins a room, in which these were before.
+    Room(Option<Vec<u8>>),
     Event(Box<StagedEvent>),
     Roomless(RoomlessEvent),
+    /// Makes no message, and tells who is in the room and what it is called.
+    Context(Box<StagedEvent>),
+}
+
+/// What of its range a batch holds.
+struct Wanted {
+    /// Only these rooms; `None`: all.
+    rooms: Option<HashSet<RoomNo>>,
+    /// Only messages of these events; `None`: of all.
+    events: Option<HashSet<Seq>>,
 }
 
 /// What assembling gathers.
@@ -99,15 +106,16 @@ pub(super) async fn render(
     (share, lane, lease): (&Share, &Arc<Lane>, &Lease),
     transformer: Option<Arc<Transformer>>,
 ) -> Result<RenderedBatch, RenderError> {
-    capture_files(shared, batch).await?;
     let names = BatchNames::new(&adapter.name, batch.interval_end, batch.id);
-    let captures = captures(shared, batch, &names).await?;
+    told::settle(shared, batch, lease).await?;
+    let captures = told::captured(shared, batch, &names).await?;
     let context = BatchContext::of_adapter(adapter, batch, shared.config.conversations.presence_lease);
     // Of a supplement, only what was set aside.
     let rooms = match batch.supplement_to {
         Some(_) => Some(shared.staging.set_aside(batch.id).await?.into_iter().map(|(_, one)| one.room).collect()),
         None => None,
     };
+    let wanted = Wanted { rooms, events: completed_files(shared, batch).await? };
     let (feed, fed) = mpsc::channel(CHUNKS_WAITING);
     let assembling = {
         let (shared, adapter, share, batch) = (Arc::clone(shared), adapter.clone(), share.clone(), batch.clone());
@@ -125,11 +133,12 @@ pub(super) async fn render(
                 scratch: scratch.clone(),
                 heartbeat: adapter.heartbeat_file && batch.supplement_to.is_none(),
             };
-            let assembled = assemble(Assembler::new(context, &scratch), fed, &captures, means)?;
+            let assembled =
+                assemble(Assembler::new(context, &scratch), fed, &captures, means, batch.completes.is_some())?;
             complete(&shared, draft, &batch, manifest::files(&captures), assembled)
         })
     };
-    let read = read(shared, &adapter.name, batch, rooms.as_ref(), feed).await;
+    let read = read(shared, &adapter.name, batch, &wanted, feed).await;
     let assembled = assembling.await;
     // When reading broke off, what was assembled from the part that came is worth nothing.
     if let Err(error) = read {
@@ -154,96 +163,12 @@ pub(super) async fn discard(share: &Share, lane: &Arc<Lane>, workplace: Workplac
     }
 }
 
-/// Brings the bytes of the batch's files into the vault and records each outcome, once and for all:
-/// rendering again must find the same, whatever became of the source meanwhile.
-async fn capture_files(shared: &Arc<Shared>, batch: &BatchRow) -> Result<(), EngineError> {
-    let mut source = None;
-    loop {
-        let _gate = shared.files_gate(VaultUse::Capture).await?;
-        let events = shared.staging.uncaptured(batch.range, CAPTURE_EVENTS).await?;
-        if events.is_empty() {
-            return Ok(());
-        }
-        let (shared_there, opened) = (Arc::clone(shared), source.take());
-        let captured = tokio::task::spawn_blocking(move || {
-            let source = match opened {
-                Some(source) => source,
-                None => FileSource::open(&shared_there.config.files)?,
-            };
-            let rows = capture_all(&shared_there, &source, &events)?;
-            Ok::<_, EngineError>((source, rows))
-        })
-        .await
-        .map_err(|panic| EngineError::TaskPanicked { detail: panic.to_string() })?;
-        let (opened, rows) = captured?;
-        shared.staging.record_captures(&rows).await?;
-        source = Some(opened);
-    }
-}
-
-fn capture_all(shared: &Shared, source: &FileSource, events: &[StagedEvent]) -> Result<Vec<CaptureRow>, EngineError> {
-    let share = events.len().div_ceil(CAPTURE_THREADS).max(1);
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = events
-            .chunks(share)
-            .map(|part| {
-                scope.spawn(move || {
-                    part.iter().map(|staged| capture_one(shared, source, staged)).collect::<Result<Vec<_>, _>>()
-                })
-            })
-            .collect();
-        let mut rows = Vec::with_capacity(events.len());
-        for thread in threads {
-            let captured =
-                thread.join().map_err(|_| EngineError::TaskPanicked { detail: "capturing a file panicked".into() })?;
-            rows.extend(captured?);
-        }
-        Ok(rows)
-    })
-}
-
-fn capture_one(shared: &Shared, source: &FileSource, staged: &StagedEvent) -> Result<CaptureRow, VaultError> {
-    let outcome = match Event::read(&staged.raw) {
-        Ok(event) => vault::capture(&shared.vault, source, event.data.file.as_ref())?,
-        Err(error) => Capture::Missing { reason: format!("the staged event is damaged: {error}") },
-    };
-    if let Capture::Missing { reason } = &outcome {
-        tracing::warn!(source = %staged.source, event = staged.id, reason, "a file's bytes could not be captured");
-    }
-    Ok(CaptureRow { seq: staged.seq, outcome })
-}
-
-/// What became of each file, with the name its copy gets on the share: one copy for each content.
-async fn captures(
-    shared: &Shared,
-    batch: &BatchRow,
-    names: &BatchNames,
-) -> Result<HashMap<Seq, CapturedFile>, EngineError> {
-    let rows = shared.staging.captures(batch.range).await?;
-    let mut copies: HashMap<[u8; 32], String> = HashMap::new();
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let file = match row.outcome {
-                Capture::Stored { sha256, size, mismatch, extension } => {
-                    // The first name that came with a content ends the name of its one copy.
-                    let name = copies.entry(sha256).or_insert_with(|| names.attachment(&sha256, extension.as_deref()));
-                    CapturedFile::Stored { name: name.clone(), sha256, size, mismatch }
-                }
-                Capture::Missing { reason } => CapturedFile::Missing { reason },
-            };
-            (row.seq, file)
-        })
-        .collect())
-}
-
-/// Streams the batch's events to the blocking thread, each room's presence before its first event. `rooms`: only
-/// theirs.
+/// Streams the batch's events to the blocking thread, each room's presence before its first event.
 async fn read(
     shared: &Shared,
     adapter: &str,
     batch: &BatchRow,
-    rooms: Option<&HashSet<RoomNo>>,
+    wanted: &Wanted,
     feed: mpsc::Sender<Vec<Feed>>,
 ) -> Result<(), EngineError> {
     let mut events = shared.staging.events(batch.range);
@@ -251,22 +176,22 @@ async fn read(
     let mut room = None;
     while let Some(event) = events.next().await {
         let event = Box::new(event?);
-        if rooms.is_some_and(|rooms| !rooms.contains(&event.room)) {
+        if wanted.rooms.as_ref().is_some_and(|rooms| !rooms.contains(&event.room)) {
             continue;
         }
-        if room.replace(event.room) == Some(event.room) {
-            chunk.push(Feed::Event(event));
-        } else {
+        if room.replace(event.room) != Some(event.room) {
             let presence = shared.staging.presence(adapter, event.room, batch.place()).await?;
-            chunk.push(Feed::Room(event, presence));
+            chunk.push(Feed::Room(presence));
         }
-        if chunk.len() == CHUNK_EVENTS && feed.send(std::mem::take(&mut chunk)).await.is_err() {
+        let written = wanted.events.as_ref().is_none_or(|events| events.contains(&event.seq));
+        chunk.push(if written { Feed::Event(event) } else { Feed::Context(event) });
+        if chunk.len() >= CHUNK_EVENTS && feed.send(std::mem::take(&mut chunk)).await.is_err() {
             // The other side has failed; its reason is the one that counts.
             return Ok(());
         }
     }
     // A supplement holds conversations alone.
-    let mut last = if rooms.is_some() { Seq::MAX } else { batch.range.from };
+    let mut last = if wanted.rooms.is_some() { Seq::MAX } else { batch.range.from };
     while last < batch.range.to {
         let roomless = shared.staging.roomless(batch.range, last, ROOMLESS_EVENTS).await?;
         last = roomless.last().map_or(Seq::MAX, |event| event.seq);
@@ -281,29 +206,50 @@ async fn read(
     Ok(())
 }
 
+/// The events whose messages a supplement of files holds; `None` for any other batch.
+async fn completed_files(shared: &Shared, batch: &BatchRow) -> Result<Option<HashSet<Seq>>, EngineError> {
+    match batch.completes {
+        Some(_) => Ok(Some(shared.staging.completed_files(batch.id).await?.into_iter().collect())),
+        None => Ok(None),
+    }
+}
+
 fn assemble(
     mut assembler: Assembler,
     mut fed: mpsc::Receiver<Vec<Feed>>,
     captures: &HashMap<Seq, CapturedFile>,
     means: Means<'_>,
+    completes: bool,
 ) -> Result<Assembled, RenderError> {
     let scratch = means.scratch.clone();
     let mut list = Gathering::new(&scratch);
     let mut documents = Documents::new(means);
     let mut gathered = Gathered::default();
+    let mut before = None;
     let mut step = |feed: Feed, gathered: &mut Gathered, documents: &mut Documents<'_>| -> Result<(), RenderError> {
-        let event = match feed {
+        let (event, written) = match feed {
             Feed::Roomless(event) => {
                 return manifest::add_roomless(&mut list, &event).map_err(|error| unwritable(error, &scratch));
             }
-            Feed::Event(event) => event,
-            Feed::Room(event, presence) => {
-                let before = assembler.begin_room(&event, presence).map_err(|error| damaged(error, &scratch))?;
-                before.map_or(Ok(()), |conversation| gathered.take(conversation, documents))?;
-                event
+            Feed::Room(presence) => {
+                before = presence;
+                return Ok(());
             }
+            Feed::Event(event) => (event, true),
+            Feed::Context(event) => (event, false),
         };
+        if assembler.begins_room(&event) {
+            let done = assembler.begin_room(&event, before.take()).map_err(|error| damaged(error, &scratch))?;
+            done.map_or(Ok(()), |conversation| gathered.take(conversation, documents))?;
+        }
+        if !written {
+            return assembler.push_context(&event).map_err(|error| damaged(error, &scratch));
+        }
         let taken = assembler.push(&event, captures).map_err(|error| damaged(error, &scratch))?;
+        // What a supplement of files completes is listed with the batch that it completes, once.
+        if completes {
+            return Ok(());
+        }
         manifest::add(&mut list, &event, taken).map_err(|error| unwritable(error, &scratch))
     };
     while let Some(chunk) = fed.blocking_recv() {
@@ -389,7 +335,7 @@ fn complete(
     assembled: Assembled,
 ) -> Result<RenderedBatch, RenderError> {
     let Assembled { made, presence, list } = assembled;
-    let Made { outputs, mut counts, copies, set_aside, rooms_aside, counts_aside } = made;
+    let Made { mut outputs, mut counts, copies, set_aside, rooms_aside, counts_aside } = made;
     let mut files = Vec::with_capacity(outputs.len());
     let mut copied = HashSet::new();
     for (name, sha256, _) in copies.iter().filter_map(FileRef::copy) {
@@ -402,6 +348,10 @@ fn complete(
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+    if batch.completes.is_some() {
+        // They were counted with the batch that said of their files that they were missing.
+        outputs.iter_mut().for_each(|output| output.messages = 0);
     }
     files.extend(outputs);
     for (position, file) in files.iter_mut().enumerate() {

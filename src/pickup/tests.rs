@@ -57,6 +57,7 @@ fn batch() -> BatchRow {
         purged_at: None,
         workplace: Workplace::default(),
         supplement_to: None,
+        completes: None,
     }
 }
 

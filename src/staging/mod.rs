@@ -2,7 +2,7 @@
 //! archive has collected them.
 //!
 //! Three traits tell what a caller may do: [`StageEvents`] takes in, [`ReadStaging`] looks, [`WriteStaging`]
-//! changes. SQLite and
+//! changes. [`ReadFiles`] and [`FileStaging`] are their parts about uploaded files on their way. SQLite and
 //! PostgreSQL implement both, and one conformance suite runs against the two. Nothing outside this
 //! folder names a database driver.
 
@@ -17,6 +17,7 @@ mod arrival;
 mod commit;
 mod errors;
 mod evidence;
+mod files;
 mod holds;
 mod keys;
 mod open;
@@ -29,15 +30,16 @@ mod steps;
 pub(crate) mod suite;
 
 pub use evidence::{ReadEvidence, WriteEvidence};
+pub use files::{FileStaging, ReadFiles};
 pub use holds::{HoldSubject, place_hold};
 pub use open::open;
 pub use rows::{
     ActRow, AdapterRow, AlertRow, Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep,
-    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, Hold, HoldScope, KnownEvent, Lease,
-    LogEntry, LogSize, NewAct, NewCut, NewEvent, NewHold, NewQuarantined, OutputKind, OutputRow, PurgePermit, PurgeRow,
-    PurgedEvents, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomHour,
-    RoomNo, RoomlessEvent, Seq, SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow, Staged, StagedEvent,
-    Supplement, Totals, Workplace,
+    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, GiverRow, Hold, HoldScope, KnownEvent,
+    LateFiles, Lease, ListedFile, LogEntry, LogSize, NewAct, NewCut, NewEvent, NewHold, NewQuarantined, OutputKind,
+    OutputRow, OwedFile, PendingFile, PostponedFile, PurgePermit, PurgeRow, PurgedEvents, QuarantineFilter,
+    QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomHour, RoomNo, RoomlessEvent, Seq,
+    SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
 };
 
 /// Staging's answer when it could not do what was asked.
@@ -85,7 +87,7 @@ pub type Staging = Arc<dyn WriteStaging>;
 
 /// Looking into staging. Nothing here changes a row.
 #[async_trait]
-pub trait ReadStaging: ReadEvidence + Send + Sync {
+pub trait ReadStaging: ReadEvidence + ReadFiles + Send + Sync {
     /// Counts and last signs per source, by URI.
     async fn sources(&self) -> Result<Vec<SourceRow>>;
 
@@ -244,7 +246,7 @@ pub trait Balance: Send + Sync {
 /// Changing staging. Every method is one transaction: it happens whole or not at all, and it may be
 /// repeated after a crash with the same result.
 #[async_trait]
-pub trait WriteStaging: ReadStaging + StageEvents + Sequences + Holds + Balance + WriteEvidence {
+pub trait WriteStaging: ReadStaging + StageEvents + Sequences + Holds + Balance + WriteEvidence + FileStaging {
     /// Takes or renews a lease by the database's own clock. `None`: another holder has it.
     async fn lease(&self, name: &str, holder: &str, ttl: std::time::Duration) -> Result<Option<Lease>>;
 
@@ -261,7 +263,8 @@ pub trait WriteStaging: ReadStaging + StageEvents + Sequences + Holds + Balance 
     /// [`StagingError::Refused`] when `interval_end` is not after the adapter's last cut.
     async fn cut(&self, lease: &Lease, cut: &NewCut) -> Result<BatchRow>;
 
-    /// Records what became of files. A capture that is already there is left as it is.
+    /// Records what became of files, for good: they are pending no longer. A capture that is already there is left as it is. Of
+    /// what will never come nothing is owed any more.
     async fn record_captures(&self, captures: &[CaptureRow]) -> Result<()>;
 
     /// Records that a batch is rendered: its counts, its files (all under their temporary names in its workplace

@@ -175,6 +175,7 @@ mod tests {
             purged_at: None,
             workplace: Workplace::default(),
             supplement_to: None,
+            completes: None,
         }
     }
 

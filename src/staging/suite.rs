@@ -8,6 +8,7 @@ mod balance;
 mod batches;
 mod cutting;
 mod evidence;
+mod files;
 mod holds;
 mod keeping;
 mod kit;
@@ -105,6 +106,14 @@ suite! {
         a_batch_without_files_may_leave_a_supplement,
         a_lost_lease_makes_no_supplement,
         a_wholly_failed_batch_tells_why_of_each_conversation;
+    files:
+        files_are_pending_until_they_are_captured,
+        what_came_meanwhile_is_not_swept_before_its_time,
+        a_late_file_follows_in_a_supplement,
+        nothing_that_a_late_file_needs_is_purged,
+        a_file_that_will_never_come_is_not_owed,
+        a_conversation_that_is_set_aside_takes_its_files_along,
+        files_are_told_and_follow_under_the_lease_alone;
     looking:
         batches_are_listed_oldest_first_and_cut_off_at_the_old_end,
         quarantined_items_are_listed_by_state_and_reason,

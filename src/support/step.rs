@@ -76,8 +76,14 @@ steps! {
     CaptureSynced = "capture-synced": "Its bytes are durable under that name.";
     CaptureRenamed = "capture-renamed": "It has the name of its digest, which a power cut may still take.";
     FileCaptured = "file-captured": "The vault holds it for good; nothing in staging refers to it yet.";
-    CapturesRecordedPending = "captures-recorded-pending": "What became of the batch's files is written, not committed.";
-    CapturesRecorded = "captures-recorded": "What became of the batch's files is recorded, once and for all.";
+    FilesListedPending = "files-listed-pending": "Which files are to be got is written, not committed.";
+    FilesListed = "files-listed": "Files to be got are on the list; nobody was asked for them yet.";
+    FilesPostponedPending = "files-postponed-pending": "That files have not come is written, not committed.";
+    FilesPostponed = "files-postponed": "Files that have not come are asked for again later.";
+    CapturesRecordedPending = "captures-recorded-pending": "What became of files is written, not committed.";
+    CapturesRecorded = "captures-recorded": "What became of files is recorded, once and for all.";
+    FilesToldPending = "files-told-pending": "What a batch says of files that have not come is written, not committed.";
+    FilesTold = "files-told": "What a batch says of files that have not come is recorded, once and for all.";
     Rendered = "rendered": "A conversation is rendered, in memory alone.";
     Transformed = "transformed": "A document went through the stylesheet, in memory alone.";
     WorkplaceMade = "workplace-made": "The rendering has a directory of its own on the share; nothing refers to it.";
@@ -100,6 +106,8 @@ steps! {
     TemporariesGone = "temporaries-gone": "That the temporary names are gone is durable too.";
     MarkedPublishedPending = "marked-published-pending": "`Published` is written, not committed.";
     MarkedPublished = "marked-published": "The batch is `Published`.";
+    FilesFollowPending = "files-follow-pending": "A supplement of files is written, not committed.";
+    FilesFollow = "files-follow": "Files that came late have a supplement; nothing of it is on the share.";
     WorkplaceRemoved = "workplace-removed": "The directory of a rendering that is published, or that staging refused, is gone.";
 
     // It is collected.
@@ -232,11 +240,15 @@ commits! {
     STAGED: Staged, Committed;
     REASON_WRITTEN: ReasonWrittenPending, ReasonWritten;
     INTERVAL_CUT: IntervalCutPending, IntervalCut;
+    FILES_LISTED: FilesListedPending, FilesListed;
+    FILES_POSTPONED: FilesPostponedPending, FilesPostponed;
     CAPTURES_RECORDED: CapturesRecordedPending, CapturesRecorded;
+    FILES_TOLD: FilesToldPending, FilesTold;
     MARKED_RENDERED: MarkedRenderedPending, MarkedRendered;
     MARKED_FAILED: MarkedFailedPending, MarkedFailed;
     MARKED_RETRIED: MarkedRetriedPending, MarkedRetried;
     MARKED_PUBLISHED: MarkedPublishedPending, MarkedPublished;
+    FILES_FOLLOW: FilesFollowPending, FilesFollow;
     TAKEN_RECORDED: TakenRecordedPending, TakenRecorded;
     MARKED_COLLECTED: MarkedCollectedPending, MarkedCollected;
     PURGE_BEGUN: PurgeBegunPending, PurgeBegun;

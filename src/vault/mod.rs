@@ -4,13 +4,14 @@
 //! written once, durably, before anything refers to it, and its digest is checked again on each read.
 
 mod capture;
+mod content;
 mod fetch;
+mod taking;
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
@@ -19,29 +20,30 @@ use sha2::{Digest as _, Sha256};
 use crate::support::durable::{self, PathError, WithPath};
 use crate::support::step::Step;
 
-pub use capture::{FileSource, capture};
+pub use capture::{FileSource, Giver, Outcome, Taken, capture};
+pub use content::Content;
+use content::Form;
 pub use fetch::AccessError;
+pub use taking::Fresh;
+use taking::Workplace;
 
 /// SHA-256 of a content.
 pub type Digest = [u8; 32];
 
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// A directory of files named by their SHA-256.
+/// A directory of files named by their SHA-256, some of them as zstd frames.
 #[derive(Debug)]
 pub struct Vault {
     dir: PathBuf,
-    temporary: PathBuf,
-    /// Tells this process's temporary files from those of others, on whatever machine.
-    instance: String,
-    next_temporary: AtomicU64,
+    workplace: Workplace,
     lasting: Mutex<HashSet<Digest>>,
 }
 
 /// What the holder of a [`VaultGate`] is about to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VaultUse {
-    /// Put contents, or find them there, and record that they are referred to. Any number at once.
+    /// Put contents that have been taken in, or find them there, and record that they are referred to. Any number at once.
     Capture,
     /// Ask which contents nothing refers to, and sweep them. One alone.
     Sweep,
@@ -50,20 +52,11 @@ pub enum VaultUse {
 /// Keeps capture and sweep apart, in all processes that share the vault: a content must not be swept between
 /// its being found there and being recorded. The kernel holds it, not a clock, so that a process that is
 /// paused in the middle of a sweep still has it when it wakes up; one that ends, however it ends, gives it back.
+///
+/// Nobody holds it while bytes come in from elsewhere: that may take hours, or for ever.
 #[derive(Debug)]
 pub struct VaultGate {
     _file: File,
-}
-
-/// A content being read. What was read must not be used before the end was reached without an error.
-#[derive(Debug)]
-pub struct Content {
-    file: File,
-    path: PathBuf,
-    size: u64,
-    expected: Digest,
-    /// Until the end was reached.
-    hasher: Option<Sha256>,
 }
 
 /// Why the vault could not keep or give a content.
@@ -99,34 +92,21 @@ pub enum VaultError {
 }
 
 impl Vault {
-    /// Opens the vault in `dir`, creating it if needed, and clears what an earlier crash left half-written,
-    /// unless another process is just writing there.
+    /// Opens the vault in `dir`, creating it if needed, and clears what processes that have ended left half-written.
     ///
     /// # Errors
     /// When the directories cannot be created, listed or cleared.
     pub fn open(dir: &Path) -> Result<Self, VaultError> {
         let temporary = dir.join("tmp");
         durable::create_dir(&temporary)?;
-        let instance = uuid::Uuid::new_v4().simple().to_string();
-        let vault = Self {
-            dir: dir.to_owned(),
-            temporary,
-            instance,
-            next_temporary: AtomicU64::new(0),
-            lasting: Mutex::default(),
-        };
+        taking::clear(&temporary)?;
+        let workplace = Workplace::make(&temporary)?;
+        let vault = Self { dir: dir.to_owned(), workplace, lasting: Mutex::default() };
+        // Files of versions that had no directories of their own there are nobody's, if nobody is capturing.
         if let Some(_gate) = vault.try_gate(VaultUse::Sweep)? {
-            vault.clear()?;
+            taking::clear_files(&temporary)?;
         }
         Ok(vault)
-    }
-
-    fn clear(&self) -> Result<(), VaultError> {
-        for entry in fs::read_dir(&self.temporary).at("list", &self.temporary)? {
-            let path = entry.at("list", &self.temporary)?.path();
-            durable::remove(&path, Step::LeftoverRemoved)?;
-        }
-        Ok(())
     }
 
     /// Takes the gate, unless another process has it for something that does not go together with `purpose`.
@@ -150,81 +130,87 @@ impl Vault {
         }
     }
 
-    fn path_of(&self, digest: &Digest) -> PathBuf {
+    fn path_of(&self, digest: &Digest, form: Form) -> PathBuf {
         let name = hex::encode(digest);
-        self.dir.join("sha256").join(&name[..2]).join(name)
+        self.dir.join("sha256").join(&name[..2]).join(format!("{name}{}", form.ending()))
     }
 
-    /// Keeps a content, read in constant memory, and returns its digest and size in bytes.
+    fn found(&self, digest: &Digest) -> Option<(PathBuf, Form)> {
+        Form::ALL.into_iter().map(|form| (self.path_of(digest, form), form)).find(|(path, _)| path.exists())
+    }
+
+    /// Takes a content in, read in constant memory: it is then durable, but not yet where [`Vault::keep`] puts it. One that
+    /// is there already is read to its end and not written again.
     ///
     /// # Errors
     /// [`VaultError::Source`] when `bytes` fails, [`VaultError::Disk`] when the vault does.
-    pub fn put(&self, mut bytes: impl Read) -> Result<(Digest, u64), VaultError> {
-        let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.temporary.join(format!("{}-{number}", self.instance));
-        let written = self.write_temporary(&temporary, &mut bytes);
-        let (digest, size) = written.inspect_err(|_| {
-            // What is half-written is worthless; should this fail too, the next start clears it.
-            let _ = durable::remove(&temporary, Step::LeftoverRemoved);
-        })?;
-        let path = self.path_of(&digest);
+    pub fn take(&self, bytes: impl Read) -> Result<Fresh, VaultError> {
+        let fresh = self.workplace.take(bytes)?;
+        if self.holds(&fresh.digest)? { Ok(fresh.without_bytes()) } else { fresh.synced() }
+    }
+
+    /// As [`Vault::take`], for bytes that are in memory: a content that is already there is not written at all.
+    ///
+    /// # Errors
+    /// As [`Vault::take`].
+    pub fn take_bytes(&self, bytes: &[u8]) -> Result<Fresh, VaultError> {
+        let digest = Sha256::digest(bytes).into();
+        if self.holds(&digest)? { Ok(Fresh::there(digest, bytes.len() as u64)) } else { self.take(bytes) }
+    }
+
+    /// A content that the vault holds already, by its digest and the size it is known to have.
+    ///
+    /// # Errors
+    /// When its name cannot be made durable, or its size not be read.
+    pub fn known(&self, digest: &Digest) -> Result<Option<Fresh>, VaultError> {
+        if !self.holds(digest)? {
+            return Ok(None);
+        }
+        Ok(Some(Fresh::there(*digest, self.open_content(digest)?.size())))
+    }
+
+    /// Puts a content that was taken in under its digest, for good. `false`: it was there when it was taken in, and was
+    /// swept since; it must be taken in again. The caller holds the gate for [`VaultUse::Capture`] until it is recorded that the
+    /// content is referred to.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keep(&self, fresh: Fresh) -> Result<bool, VaultError> {
+        let digest = fresh.digest;
+        let Some((temporary, form)) = fresh.into_bytes() else { return self.holds(&digest) };
+        if self.holds(&digest)? {
+            // Somebody else was faster; which of the two files stays is all the same.
+            durable::remove(&temporary, Step::LeftoverRemoved)?;
+            return Ok(true);
+        }
+        let path = self.path_of(&digest, form);
         durable::create_dir(path.parent().unwrap_or(&self.dir))?;
-        self.lasting().remove(&digest);
         match durable::rename_exclusive(&temporary, &path, Step::CaptureRenamed) {
             // Only the new name must last; should the old one come back after a power cut, the next start clears it.
             Ok(()) => durable::sync_dir(path.parent().unwrap_or(&self.dir), Step::FileCaptured)?,
             Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
                 durable::remove(&temporary, Step::LeftoverRemoved)?;
-                self.size_of(&digest)?;
+                return self.holds(&digest);
             }
             Err(error) => return Err(error.into()),
         }
         self.lasting().insert(digest);
-        Ok((digest, size))
+        Ok(true)
     }
 
-    /// As [`Vault::put`], for bytes that are in memory: a content that is already there is not written again.
-    ///
-    /// # Errors
-    /// As [`Vault::put`].
-    pub fn put_bytes(&self, bytes: &[u8]) -> Result<(Digest, u64), VaultError> {
-        let digest = Sha256::digest(bytes).into();
-        let size = bytes.len() as u64;
-        if self.size_of(&digest)? == Some(size) { Ok((digest, size)) } else { self.put(bytes) }
-    }
-
-    fn write_temporary(&self, path: &Path, bytes: &mut impl Read) -> Result<(Digest, u64), VaultError> {
-        let mut file = durable::create_new(path, Step::CaptureCreated)?;
-        let mut hasher = Sha256::new();
-        let mut size = 0;
-        let mut buffer = vec![0; BUFFER_BYTES];
-        loop {
-            let read = bytes.read(&mut buffer).map_err(VaultError::Source)?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(&buffer[..read]);
-            file.write_all(&buffer[..read]).at("write", path)?;
-            size += read as u64;
-        }
-        durable::sync_file(&file, path, Step::CaptureSynced)?;
-        Ok((hasher.finalize().into(), size))
-    }
-
-    /// The size in bytes of a content the vault holds, and will hold after a power cut.
+    /// Whether the vault holds a content, and will hold it after a power cut.
     ///
     /// # Errors
     /// When its name cannot be made durable.
-    pub fn size_of(&self, digest: &Digest) -> Result<Option<u64>, VaultError> {
-        let path = self.path_of(digest);
-        let Ok(found) = fs::metadata(&path) else { return Ok(None) };
+    pub fn holds(&self, digest: &Digest) -> Result<bool, VaultError> {
+        let Some((path, _)) = self.found(digest) else { return Ok(false) };
         if !self.lasting().contains(digest) {
             let dir = path.parent().unwrap_or(&self.dir);
             durable::create_dir(dir)?;
             durable::confirm_names(dir)?;
             self.lasting().insert(*digest);
         }
-        Ok(Some(found.len()))
+        Ok(true)
     }
 
     /// Contents whose names this process knows to be durable. One that is merely there may be what an attempt has left whose last sync
@@ -237,17 +223,17 @@ impl Vault {
     /// Opens a content for reading; its digest is checked on the way.
     ///
     /// # Errors
-    /// [`VaultError::Missing`] when there is none, [`VaultError::Disk`] when it cannot be opened.
+    /// [`VaultError::Missing`] when there is none, [`VaultError::Disk`] when it cannot be opened, [`VaultError::Damaged`] when
+    /// it is no content of ours.
     pub fn open_content(&self, digest: &Digest) -> Result<Content, VaultError> {
-        let path = self.path_of(digest);
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(VaultError::Missing { vault: self.dir.clone(), digest: *digest });
+        for form in Form::ALL {
+            let path = self.path_of(digest, form);
+            match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => return Content::open(other.at("open", &path)?, path, form, *digest),
             }
-            other => other.at("open", &path)?,
-        };
-        let size = file.metadata().at("look at", &path)?.len();
-        Ok(Content { file, path, size, expected: *digest, hasher: Some(Sha256::new()) })
+        }
+        Err(VaultError::Missing { vault: self.dir.clone(), digest: *digest })
     }
 
     /// Copies a content into `out` and checks its digest on the way.
@@ -265,7 +251,7 @@ impl Vault {
             if read == 0 {
                 return Ok(size);
             }
-            out.write_all(&buffer[..read]).at("copy", &content.path)?;
+            out.write_all(&buffer[..read]).at("copy", content.path())?;
             size += read as u64;
         }
     }
@@ -277,98 +263,185 @@ impl Vault {
     pub fn sweep(&self, digests: &[Digest]) -> Result<(), VaultError> {
         for digest in digests {
             self.lasting().remove(digest);
-            durable::remove(&self.path_of(digest), Step::VaultSwept)?;
+            for form in Form::ALL {
+                durable::remove(&self.path_of(digest, form), Step::VaultSwept)?;
+            }
         }
         Ok(())
-    }
-}
-
-impl Content {
-    /// Its size in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn next(&mut self, buffer: &mut [u8]) -> Result<usize, VaultError> {
-        let read = self.file.read(buffer).at("read", &self.path)?;
-        if read > 0 {
-            if let Some(hasher) = &mut self.hasher {
-                hasher.update(&buffer[..read]);
-            }
-        } else if !buffer.is_empty()
-            && let Some(hasher) = self.hasher.take()
-            && Digest::from(hasher.finalize()) != self.expected
-        {
-            return Err(VaultError::Damaged { expected: self.expected });
-        }
-        Ok(read)
-    }
-}
-
-impl Read for Content {
-    /// The error's inner error is a [`VaultError`].
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.next(buffer).map_err(io::Error::other)
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed test should panic")]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    /// Takes a content in and keeps it.
+    fn put(vault: &Vault, bytes: &[u8]) -> Digest {
+        let fresh = vault.take(bytes).unwrap();
+        let digest = fresh.digest;
+        assert_eq!(fresh.size, bytes.len() as u64);
+        assert!(vault.keep(fresh).unwrap());
+        digest
+    }
+
+    fn back(vault: &Vault, digest: &Digest) -> Vec<u8> {
+        let mut back = Vec::new();
+        vault.copy_to(digest, &mut back).unwrap();
+        assert_eq!(vault.open_content(digest).unwrap().size(), back.len() as u64);
+        back
+    }
+
+    /// Files below a directory.
+    fn files(dir: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        }
+        found
+    }
+
+    /// Bytes that no compression makes smaller.
+    fn noise(size: usize) -> Vec<u8> {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut bytes = Vec::with_capacity(size + 8);
+        while bytes.len() < size {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            bytes.extend_from_slice(&state.to_le_bytes());
+        }
+        bytes.truncate(size);
+        bytes
+    }
 
     #[test]
     fn a_content_is_kept_once_and_read_back_whole() {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::open(dir.path()).unwrap();
-        let content = vec![7; 300_000];
-        let (digest, size) = vault.put(content.as_slice()).unwrap();
-        assert_eq!((digest, size), vault.put(content.as_slice()).unwrap());
-        assert_eq!((digest, size), vault.put_bytes(&content).unwrap());
-        let mut back = Vec::new();
-        vault.copy_to(&digest, &mut back).unwrap();
-        assert_eq!(back, content);
-        assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0, "no temporary file stays");
+        for content in [Vec::new(), b"short".to_vec(), vec![7; 300_000], noise(300_000)] {
+            let digest = put(&vault, &content);
+            assert_eq!(digest, put(&vault, &content));
+            assert!(vault.keep(vault.take_bytes(&content).unwrap()).unwrap());
+            assert_eq!(back(&vault, &digest), content);
+        }
+        assert_eq!(files(&dir.path().join("sha256")).len(), 4, "each content once");
+        assert!(
+            files(&dir.path().join("tmp")).iter().all(|file| file.extension().is_some()),
+            "no temporary file stays"
+        );
+    }
+
+    #[test]
+    fn what_gets_smaller_is_kept_as_a_frame_that_zstd_can_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        let text = b"the same words again and again; ".repeat(50_000);
+        let digest = put(&vault, &text);
+        let (path, form) = vault.found(&digest).unwrap();
+        assert_eq!(form, Form::Zstd);
+        assert!(path.metadata().unwrap().len() < text.len() as u64 / 10);
+        assert_eq!(zstd::decode_all(File::open(&path).unwrap()).unwrap(), text);
+        // What an earlier version kept as it was stays readable, and is found.
+        let plain = vault.path_of(&digest, Form::Plain);
+        fs::remove_file(&path).unwrap();
+        fs::write(&plain, &text).unwrap();
+        assert_eq!(put(&vault, &text), digest);
+        assert_eq!(back(&vault, &digest), text);
+        assert!(!path.exists());
+        vault.sweep(&[digest]).unwrap();
+        assert!(!plain.exists());
+        assert_eq!(vault.found(&put(&vault, &noise(300_000))).unwrap().1, Form::Plain);
+    }
+
+    #[test]
+    fn a_content_that_was_swept_after_it_was_taken_in_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        let digest = put(&vault, b"swept");
+        let again = vault.take(&b"swept"[..]).unwrap();
+        vault.sweep(&[digest]).unwrap();
+        assert!(!vault.keep(again).unwrap(), "its bytes are nowhere");
+        assert!(vault.keep(vault.take(&b"swept"[..]).unwrap()).unwrap());
     }
 
     #[test]
     fn a_sweep_is_alone_and_a_start_clears_nothing_that_is_being_written() {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::open(dir.path()).unwrap();
-        let written = dir.path().join("tmp/half");
-        fs::write(&written, "half").unwrap();
+        let old = dir.path().join("tmp/half");
+        fs::write(&old, "half").unwrap();
+        let taken = vault.take(&b"taken in, not kept yet"[..]).unwrap();
         {
             let _captures = [VaultUse::Capture; 2].map(|purpose| vault.try_gate(purpose).unwrap().unwrap());
             assert!(vault.try_gate(VaultUse::Sweep).unwrap().is_none());
             // Another process that starts meanwhile.
             Vault::open(dir.path()).unwrap();
-            assert!(written.exists());
+            assert!(old.exists());
         }
         let sweep = vault.try_gate(VaultUse::Sweep).unwrap().unwrap();
         assert!(vault.try_gate(VaultUse::Capture).unwrap().is_none());
         drop(sweep);
         Vault::open(dir.path()).unwrap();
-        assert!(!written.exists());
+        assert!(!old.exists());
+        assert!(vault.keep(taken).unwrap(), "what a living process has taken in is its own");
+    }
+
+    #[test]
+    fn what_a_process_that_has_ended_left_is_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        let left = vault.take(&b"never kept"[..]).unwrap();
+        // As when it is killed: the kernel lets go of the lock, and nobody tidies up.
+        std::mem::forget(left.into_bytes());
+        let workplace = dir.path().join("tmp").join(vault.workplace.name());
+        drop(vault);
+        fs::create_dir(&workplace).unwrap();
+        fs::write(workplace.with_extension("lock"), "").unwrap();
+        fs::write(workplace.join("0"), "never kept").unwrap();
+        let _next = Vault::open(dir.path()).unwrap();
+        assert!(!workplace.exists() && !workplace.with_extension("lock").exists());
     }
 
     #[test]
     fn a_damaged_content_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::open(dir.path()).unwrap();
-        let (digest, _) = vault.put(&b"original"[..]).unwrap();
-        fs::write(vault.path_of(&digest), b"0riginal").unwrap();
+        let digest = put(&vault, b"original");
+        fs::write(vault.path_of(&digest, Form::Plain), b"0riginal").unwrap();
         assert!(matches!(vault.copy_to(&digest, &mut Vec::new()), Err(VaultError::Damaged { .. })));
+        // A frame that is cut off, has a flipped bit, or is another content's.
+        let text = b"words and words ".repeat(10_000);
+        let digest = put(&vault, &text);
+        let path = vault.path_of(&digest, Form::Zstd);
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        let mut short = whole.clone();
+        short.truncate(whole.len() - 5);
+        let mut other = Vec::new();
+        File::open(vault.path_of(&put(&vault, &b"other words ".repeat(10_000)), Form::Zstd))
+            .unwrap()
+            .read_to_end(&mut other)
+            .unwrap();
+        for damaged in [flipped, short, other, b"no frame at all".to_vec(), Vec::new()] {
+            fs::write(&path, damaged).unwrap();
+            let copied = vault.copy_to(&digest, &mut Vec::new());
+            assert!(matches!(copied, Err(VaultError::Damaged { .. })), "{copied:?}");
+        }
     }
 
     #[test]
     fn sweeping_deletes_what_is_named_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::open(dir.path()).unwrap();
-        let (first, _) = vault.put(&b"first"[..]).unwrap();
-        let (second, _) = vault.put(&b"second"[..]).unwrap();
+        let (first, second) = (put(&vault, b"first"), put(&vault, b"second"));
         vault.sweep(&[first]).unwrap();
         vault.sweep(&[first]).unwrap();
         assert!(matches!(vault.copy_to(&first, &mut Vec::new()), Err(VaultError::Missing { .. })));
-        assert_eq!(vault.copy_to(&second, &mut Vec::new()).unwrap(), 6);
+        assert_eq!(back(&vault, &second), b"second");
     }
 }

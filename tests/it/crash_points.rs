@@ -34,6 +34,8 @@ const PASSES_MAX: usize = 30;
 const ADAPTERS: &str = r#"
 [completeness]
 patience = "0s"
+[files]
+root = "repository"
 [[adapter]]
 name = "canonical"
 interval = "1s"
@@ -140,6 +142,8 @@ fn way(step: Step, turn: Turn) -> Option<Way> {
         // Once in a pass at most.
         (EntriesListed | LogWrittenPending | LogWritten | HeadWrittenPending | HeadWritten, _) => Some(Way::Daemon),
         (Received | Decoded | Staged | Committed | Acknowledged, _)
+        | (FilesListedPending | FilesListed | FilesPostponedPending | FilesPostponed, _)
+        | (FilesToldPending | FilesTold | FilesFollowPending | FilesFollow, _)
         | (CapturesRecordedPending | CapturesRecorded | StagingPurgedPending | StagingPurged, _) => Some(Way::Daemon),
         (_, Way::FirstStart) => Some(Way::FirstStart),
         _ => Some(Way::Passes),
@@ -312,6 +316,8 @@ impl Case {
             if begun.elapsed() > next_wave {
                 next_wave += WAVE_EVERY;
                 self.traffic.wave(&self.lab);
+                // Those of the waves before have gone out without theirs by now.
+                self.traffic.late_files_come(&self.lab, 2);
             }
             self.visit();
             std::thread::sleep(Duration::from_millis(25));
@@ -360,11 +366,14 @@ impl Case {
     fn mend(&mut self) {
         fs::write(self.lab.path("own.xsl"), MENDED).unwrap();
         self.traffic.fill(&self.lab);
+        self.traffic.late_files_come(&self.lab, 0);
     }
 
     /// Kills a command of a person, then gives it again.
     fn crash_command(&mut self, command: Command) -> Result<(), String> {
         self.traffic.wave(&self.lab);
+        // A batch that is given up brings no files any more.
+        self.traffic.late_files_come(&self.lab, 0);
         self.traffic.poison(&self.lab);
         if command == Command::Settle {
             self.traffic.gap(&self.lab);

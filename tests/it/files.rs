@@ -120,7 +120,9 @@ fn files_of_a_server_reach_the_share_whole_and_in_flat_memory() {
     let found = || -> Vec<_> {
         messages(&lab.pickup("canonical")).into_iter().filter(|message| message.kind == "FILEUPLOAD").collect()
     };
-    eventually("all uploads are on the share", || found().len() == locations.len());
+    let brought = || found().into_iter().filter(|message| message.missing.is_none()).count();
+    let said = || found().into_iter().filter(|message| message.completes.is_none()).count();
+    eventually("all uploads are on the share", || said() == locations.len() && brought() == 2);
     let memory = daemon.peak_memory();
     println!("peak memory {:.1} MB", memory as f64 / 1e6);
     assert!(memory < 100_000_000, "a file of {LARGE_BYTES} bytes took {memory} bytes of memory");
@@ -139,32 +141,181 @@ fn files_of_a_server_reach_the_share_whole_and_in_flat_memory() {
     let mut expected = [digest(b"small"), large_digest()];
     expected.sort();
     assert_eq!(given, expected);
-    assert!(reasons[0].contains("127.0.0.1 did not give the file: it answered 404 Not Found"), "{reasons:?}");
-    assert!(reasons[1].contains("file.location is refused: it asks for http://127.0.0.1:"), "{reasons:?}");
+    // On a slow machine a batch may go out before anything was asked for.
+    let known = |reason: &String| reason.starts_with("not yet: ") || reason.starts_with("file.location is refused: ");
+    assert!(reasons.len() >= 2 && reasons.iter().all(known), "{reasons:?}");
 
     let requests = server.requests();
-    assert_eq!(requests.len(), 3, "each file is asked for once: {requests:?}");
+    let asked = |path: &str| requests.iter().filter(|head| head.starts_with(&format!("GET /{path} "))).count();
+    assert_eq!((asked("small"), asked("large")), (1, 1), "what came is asked for once: {requests:?}");
+    assert!(asked("none") >= 1 && asked("small") + asked("large") + asked("none") == requests.len(), "{requests:?}");
     assert!(requests.iter().all(|head| head.contains("Bearer hush-3f9a\r\n")), "{requests:?}");
     assert!(proxy.requests().is_empty(), "a proxy of the environment was used");
     assert!(!daemon.log().contains("hush-3f9a"), "the token is logged");
 }
 
-/// Trouble of Chancery's own must not end as a missing file: the batch waits until it is mended.
+/// Trouble of Chancery's own must not end as a missing file: it follows once that is mended.
 #[test]
-fn without_its_token_a_batch_waits() {
+fn without_its_token_a_file_waits_and_its_batch_does_not() {
     let server = FileServer::start();
     let base = format!("http://127.0.0.1:{}", server.address.port());
     let lab = lab(&base, "");
-    let token = lab.path("token");
     let daemon = lab.daemon();
     eventually("the daemon is at work", || lab.path("home/state/staging.db").exists() && !daemon.log().is_empty());
-    fs::remove_file(&token).unwrap();
+    fs::remove_file(lab.path("token")).unwrap();
     lab.spool("day.ndjson", &uploads(&lab, &[format!("{base}/small")]));
-    eventually("the trouble is told", || daemon.log().contains("files.host 1: no token"));
-    assert!(messages(&lab.pickup("canonical")).is_empty());
+    eventually("the batch goes out", || !messages(&lab.pickup("canonical")).is_empty());
+    let reason = messages(&lab.pickup("canonical"))[0].missing.clone().unwrap();
+    assert!(reason.contains("files.host 1: no token"), "{reason}");
+    assert!(daemon.log().contains("files.host 1: no token"));
+    assert!(server.requests().is_empty());
     write_token(&lab);
-    eventually("the upload is on the share", || !messages(&lab.pickup("canonical")).is_empty());
-    assert_eq!(messages(&lab.pickup("canonical"))[0].missing, None);
+    eventually("the file follows", || messages(&lab.pickup("canonical")).len() == 2);
+    let follows = messages(&lab.pickup("canonical")).pop().unwrap();
+    assert_eq!(fs::read(lab.pickup("canonical").join(follows.content)).unwrap(), b"small");
+}
+
+/// A laboratory with a file repository, and the events of uploads that lie at these paths there.
+fn repository(keys: &str, files: &[(&str, serde_json::Value)]) -> (Lab, Vec<String>) {
+    let adapters =
+        "[[adapter]]\nname = \"canonical\"\ninterval = \"1s\"\n[[adapter]]\nname = \"slow\"\ninterval = \"1m\"\n";
+    let lab = Lab::new(Store::Sqlite, &format!("[files]\nroot = \"repository\"\n{keys}{adapters}"));
+    let events = files.iter().enumerate().map(|(number, (location, claims))| {
+        let mut file = serde_json::json!({ "name": format!("{location}.bin"), "location": location });
+        file.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        serde_json::json!({
+            "specversion": "1.0", "id": number.to_string(), "source": "/web/1", "type": "chat.file.uploaded",
+            "subject": "room:1", "time": "2026-11-22T10:00:00Z",
+            "data": { "sender": { "uri": "sip:a@example.com" }, "file": file },
+        })
+        .to_string()
+    });
+    let events = events.collect();
+    (lab, events)
+}
+
+/// The messages about a file, those of its event first and those that complete it after that.
+fn of_event(lab: &Lab, event: &str) -> Vec<crate::support::Message> {
+    let mut found = messages(&lab.pickup("canonical"));
+    found.retain(|message| message.event == event);
+    found.sort_by_key(|message| message.completes.is_some());
+    found
+}
+
+#[test]
+fn a_late_file_follows_once_and_changes_nothing_that_went_out() {
+    let none = serde_json::json!({});
+    let (lab, events) = repository("", &[("late", none.clone()), ("there", none)]);
+    fs::write(lab.path("repository/there"), "there from the beginning").unwrap();
+    lab.spool("day.ndjson", &events);
+    let daemon = lab.daemon();
+    eventually("the batch goes out", || messages(&lab.pickup("canonical")).len() == 2);
+    let outputs = crate::support::output_files(&lab.pickup("canonical"));
+    let before: Vec<_> = outputs.iter().map(|file| fs::read(file).unwrap()).collect();
+    let reason = of_event(&lab, "0")[0].missing.clone().unwrap();
+    // On a slow machine it may not even have been asked for.
+    assert!(reason.starts_with("not yet: ") && reason.contains("; it follows if it comes before "), "{reason}");
+    assert_eq!(of_event(&lab, "1")[0].missing, None);
+    let status = lab.status();
+    assert_eq!(status["pending_files"][0]["giver"], "repository", "{status}");
+    assert_eq!(status["intake"]["pending_files"], 1);
+
+    fs::write(lab.path("repository/late"), "late, but whole").unwrap();
+    eventually("the file follows", || of_event(&lab, "0").len() == 2);
+    let told = &of_event(&lab, "0")[0];
+    let follows = of_event(&lab, "0").pop().unwrap();
+    assert_eq!((follows.missing.as_ref(), &follows.room, &follows.ticks), (None, &told.room, &told.ticks));
+    assert_eq!(fs::read(lab.pickup("canonical").join(&follows.content)).unwrap(), b"late, but whole");
+    let after: Vec<_> = outputs.iter().map(|file| fs::read(file).unwrap()).collect();
+    assert_eq!(before, after);
+
+    let batches = lab.json(&["batch", "list", "--adapter", "canonical"]);
+    let batches = batches.as_array().unwrap();
+    let supplement = batches.iter().find(|batch| !batch["completes"].is_null()).unwrap();
+    let counts = ["events", "messages", "completed", "files"].map(|key| supplement[key].as_u64().unwrap());
+    assert_eq!(counts, [0, 0, 1, 2], "{supplement}");
+    let told = supplement["completes"].as_i64().unwrap();
+    assert_eq!(follows.completes, Some(told.to_string()));
+    let shown = lab.json(&["batch", "show", &told.to_string()]);
+    assert_eq!(
+        (&shown["missing"][0]["state"], &shown["missing"][0]["event"]),
+        (&"follows".into(), &"0".into()),
+        "{shown}"
+    );
+    assert_eq!(shown["messages"], 2);
+    let table = lab.ok(&["batch", "show", &told.to_string()]);
+    assert!(table.contains(&format!("event 0 of /web/1: follows in batch {}", supplement["id"])), "{table}");
+    crate::support::validate("canonical.xsd", crate::support::output_files(&lab.pickup("canonical")).last().unwrap());
+    assert!(lab.status()["alerts"].as_array().unwrap().is_empty());
+    drop(daemon);
+    // An adapter whose batch goes out later has it from the beginning.
+    lab.ok(&["run", "--once"]);
+    let slow = messages(&lab.pickup("slow"));
+    assert_eq!(slow.iter().filter(|message| message.missing.is_none() && message.completes.is_none()).count(), 2);
+    assert_eq!(slow.len(), 2);
+}
+
+#[test]
+fn what_never_comes_ends_at_the_deadline_with_an_alert_that_a_person_closes() {
+    let (lab, events) = repository("deadline = \"4s\"\n", &[("never", serde_json::json!({}))]);
+    lab.spool("day.ndjson", &events);
+    let _daemon = lab.daemon();
+    eventually("the batch goes out", || messages(&lab.pickup("canonical")).len() == 1);
+    let alert =
+        || lab.status()["alerts"].as_array().unwrap().iter().find(|alert| alert["kind"] == "file-missing").cloned();
+    eventually("an alert tells", || alert().is_some());
+    let detail = alert().unwrap()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.starts_with("event 0: it did not come until ") && detail.ends_with("there is no such file"),
+        "{detail}"
+    );
+    fs::write(lab.path("repository/never"), "too late").unwrap();
+    lab.ok(&["alert", "close", "file-missing", "files of /web/1", "--reason", "it was deleted"]);
+    assert!(alert().is_none());
+    let again = lab.run(&["alert", "close", "file-missing", "files of /web/1", "--reason", "again"]);
+    assert_eq!(again.status.code(), Some(1));
+    let batch = lab.json(&["batch", "list", "--adapter", "canonical"])[0]["id"].to_string();
+    assert_eq!(lab.json(&["batch", "show", &batch])["missing"][0]["state"], "never");
+    assert_eq!(messages(&lab.pickup("canonical")).len(), 1, "nothing follows any more");
+}
+
+/// Claims that the bytes do not meet, and bytes that are not what they were.
+#[test]
+fn short_and_corrupted_files_are_kept_and_flagged() {
+    let claim = |size: usize, of: &str| serde_json::json!({ "size": size, "sha256": hex::encode(Sha256::digest(of)) });
+    let files = [("short", claim(10, "0123456789")), ("grown", claim(10, "0123456789")), ("corrupt", claim(4, "true"))];
+    let (lab, events) = repository("", &files);
+    fs::write(lab.path("repository/short"), "01234").unwrap();
+    fs::write(lab.path("repository/grown"), "01234").unwrap();
+    fs::write(lab.path("repository/corrupt"), "fals").unwrap();
+    lab.spool("day.ndjson", &events);
+    // One pass has no patience.
+    lab.ok(&["run", "--once"]);
+    let found = messages(&lab.pickup("canonical"));
+    assert_eq!(found.len(), 3);
+    for (message, bytes) in found.iter().zip([&b"01234"[..], b"01234", b"fals"]) {
+        assert_eq!(message.missing, None);
+        assert_eq!(fs::read(lab.pickup("canonical").join(&message.content)).unwrap(), bytes);
+        let has = |name: &str| message.attributes.iter().any(|(found, _)| found == name);
+        assert!(has("c:mismatch") && has("c:claimedSha256"), "{message:?}");
+    }
+}
+
+#[test]
+fn a_large_file_follows_beside_its_batch() {
+    let none = serde_json::json!({});
+    let (lab, events) = repository("with_batch_max = \"1KiB\"\n", &[("large", none.clone()), ("small", none)]);
+    fs::write(lab.path("repository/large"), vec![7; 5000]).unwrap();
+    fs::write(lab.path("repository/small"), "small").unwrap();
+    lab.spool("day.ndjson", &events);
+    lab.ok(&["run", "--once"]);
+    let (large, small) = (of_event(&lab, "0"), of_event(&lab, "1"));
+    assert_eq!((large.len(), small.len(), small[0].missing.is_none()), (1, 1, true));
+    assert!(large[0].missing.as_ref().unwrap().contains("files.with_batch_max = 1KiB; it follows"), "{large:?}");
+    lab.ok(&["run", "--once"]);
+    let large = of_event(&lab, "0");
+    assert_eq!(large.len(), 2);
+    assert_eq!(fs::read(lab.pickup("canonical").join(&large[1].content)).unwrap(), vec![7; 5000]);
 }
 
 /// The file was not had, and not given up either.
@@ -178,7 +329,9 @@ fn a_stop_does_not_wait_for_a_silent_server() {
     eventually("the server is asked", || server.requests().len() == 1);
     daemon.signal(rustix::process::Signal::TERM);
     eventually("the daemon ends", || daemon.ended().is_some());
-    assert!(messages(&lab.pickup("canonical")).is_empty(), "nothing is told about a file that was still on its way");
+    let told = messages(&lab.pickup("canonical"));
+    let waited_for = |reason: &String| reason.starts_with("not yet: ");
+    assert!(told.iter().all(|message| message.missing.as_ref().is_some_and(waited_for)), "given up: {told:?}");
     // The next start asks again.
     let _daemon = lab.daemon();
     eventually("the server is asked again", || server.requests().len() == 2);

@@ -148,6 +148,7 @@
 
   <xsl:template match="Message" mode="marks">
     <xsl:if test="@c:late = 'true'"> [late: it reached the archive after its interval]</xsl:if>
+    <xsl:if test="@c:completes"><xsl:value-of select="concat(' [the file that was missing in batch ', @c:completes, ']')"/></xsl:if>
     <xsl:if test="@c:conflict = 'true'"> [conflict: another event has the same id and other content]</xsl:if>
     <xsl:if test="@c:timeIsReceipt = 'true'"> [it bore no time: this is the time of receipt]</xsl:if>
     <xsl:if test="@c:mismatch = 'true'"> [the file is not what the source claimed]</xsl:if>

@@ -122,7 +122,15 @@ fn lync2013_says_nothing_the_published_schema_does_not_know() {
     let all: Vec<_> = rendered.iter().map(|conversation| conversation.counts).collect();
     assert_eq!(
         all[0],
-        ConversationCounts { events: 26, messages: 12, signals: 1, late: 0, left_out: 13, replaced_characters: 3 }
+        ConversationCounts {
+            events: 26,
+            messages: 12,
+            signals: 1,
+            late: 0,
+            left_out: 13,
+            replaced_characters: 3,
+            completed: 0
+        }
     );
     assert!(rendered[3].text.is_none(), "a room with nothing the dialect can say makes no conversation");
     assert_eq!((all[3].left_out, all[3].messages), (1, 0));
@@ -134,7 +142,15 @@ fn counts_files_and_presence() {
     let [desk, direct, quiet, reaction] = &rendered[..] else { panic!("{} conversations", rendered.len()) };
     assert_eq!(
         desk.counts,
-        ConversationCounts { events: 26, messages: 25, signals: 1, late: 0, left_out: 0, replaced_characters: 4 }
+        ConversationCounts {
+            events: 26,
+            messages: 25,
+            signals: 1,
+            late: 0,
+            left_out: 0,
+            replaced_characters: 4,
+            completed: 0
+        }
     );
     let copies = desk.files.iter().filter_map(|file| file.copy().map(|(name, _, size)| (file.seq, name, size)));
     assert_eq!(

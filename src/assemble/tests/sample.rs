@@ -27,6 +27,7 @@ pub(super) fn batch(dialect: Dialect) -> BatchContext {
         user_details: true,
         room_details: true,
         presence_lease: Span::from_secs(1200),
+        completes: None,
     }
 }
 

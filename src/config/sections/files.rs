@@ -37,6 +37,24 @@ pub struct Files {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media: Option<String>,
 
+    /// # Grace
+    ///
+    /// How long a batch waits, after its interval has ended, for files that have not come yet; never longer than another interval.
+    /// Then it goes out and says which files are missing; they follow in a supplement. Default: `1m`.
+    pub grace: Span,
+
+    /// # Deadline
+    ///
+    /// How long after its event was received a file is asked for. One that has not come then is missing for good, and an alert
+    /// says so. Events whose files may still come are not purged. Default: `7d`.
+    pub deadline: Span,
+
+    /// # Files that go with a batch
+    ///
+    /// A batch takes files of so many bytes along, each content counted once. What is beyond that follows in a
+    /// supplement, so that copying it holds up no batch. Default: `256MiB`.
+    pub with_batch_max: ByteSize,
+
     /// # Largest fetched file
     ///
     /// A larger answer of a file host is refused. Default: `64GiB`.
@@ -80,7 +98,7 @@ pub struct FileHost {
     /// # Token file
     ///
     /// A file that holds the bearer token for this host alone; a trailing line break is ignored, and it is read
-    /// anew for each batch. Default: none.
+    /// anew every few seconds. Default: none.
     #[schemars(extend("format" = "path", "examples" = ["/etc/chancery/files.token"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
@@ -118,6 +136,9 @@ impl Default for Files {
             root: None,
             vault: None,
             media: None,
+            grace: Span::from_secs(60),
+            deadline: Span::from_secs(7 * 86_400),
+            with_batch_max: ByteSize::new(256 << 20),
             fetch_size_max: ByteSize::new(64 << 30),
             fetch_connect_timeout: Span::from_secs(10),
             fetch_idle_timeout: Span::from_secs(30),

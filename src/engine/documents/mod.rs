@@ -232,4 +232,5 @@ fn count(counts: &mut BatchCounts, conversation: &ConversationCounts, conversati
     counts.late += conversation.late;
     counts.left_out += conversation.left_out;
     counts.replaced_characters += conversation.replaced_characters;
+    counts.completed += conversation.completed;
 }

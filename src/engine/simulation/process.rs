@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::world::{Handle, World};
 use super::{Plan, Sabotage, Scheduler};
 use crate::config::CollectedWhen;
-use crate::engine::decide::{self, After, Job, Pace, Work};
+use crate::engine::decide::{self, After, Job, Line, Pace, Work};
 use crate::engine::error::EngineError;
 use crate::evidence::manifest::NewManifest;
 use crate::model::Ticks;
@@ -184,7 +184,7 @@ impl Writer {
                 self.handle.forget_if_lost(self.adapter, error);
             }
             let wait = trouble(&mut failures, turned.is_err());
-            self.handle.rest(decide::writer_sleep(wait)).await;
+            self.handle.rest(decide::writer_sleep(wait, None)).await;
         }
     }
 
@@ -199,7 +199,12 @@ impl Writer {
         let now = self.handle.with(|world| world.now);
         let rest = i64::try_from(decide::rest().as_millis()).unwrap_or(i64::MAX);
         self.resting.retain(|_, since| now - *since < rest);
-        for job in decide::jobs(waiting, Pace::WhenDue, self.handle.clock(), |id| self.resting.contains_key(&id)) {
+        for job in decide::jobs(
+            waiting,
+            (Line::Batches, Pace::WhenDue, self.handle.clock()),
+            |id| self.resting.contains_key(&id),
+            |_| false,
+        ) {
             let id = job.batch.id;
             match self.process(job, &lease).await {
                 Err(error) if decide::after(&error) == After::NextBatch => {

@@ -134,6 +134,7 @@ impl Model {
             purged_at: None,
             workplace: Workplace::default(),
             supplement_to: None,
+            completes: None,
         };
         self.batches.insert(id, batch.clone());
         Ok(batch)

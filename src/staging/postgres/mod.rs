@@ -18,6 +18,7 @@ mod arrive;
 mod balance;
 mod batches;
 mod evidence;
+mod files;
 mod holds;
 mod leases;
 mod open;

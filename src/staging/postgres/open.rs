@@ -25,6 +25,7 @@ pub(in crate::staging) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "staging", include_str!("migrations/0001_staging.sql")),
     (2, "workplace", include_str!("migrations/0002_workplace.sql")),
     (3, "supplements", include_str!("migrations/0003_supplements.sql")),
+    (4, "files", include_str!("migrations/0004_files.sql")),
     (5, "evidence", include_str!("migrations/0005_evidence.sql")),
     (6, "sequences", include_str!("migrations/0006_sequences.sql")),
     (7, "holds", include_str!("migrations/0007_holds.sql")),

@@ -71,6 +71,7 @@ impl PostgresStaging {
         };
         if events > 0 {
             sqlx::query(sql::PURGE_CAPTURES).bind(last).execute(&mut *tx).await?;
+            sqlx::query(sql::PURGE_PENDING).bind(last).execute(&mut *tx).await?;
         }
         commit(tx, Commit::STAGING_PURGED).await?;
         if events > 0 {

@@ -186,6 +186,7 @@ pub(super) fn batch(row: &PgRow) -> Result<BatchRow> {
             replaced_characters: number(row, "replaced_characters")?,
             files: number(row, "files")?,
             bytes: number(row, "bytes")?,
+            completed: number(row, "completed")?,
         },
         cut_at: time(row, "cut_at")?,
         published_at: maybe_time(row, "published_at")?,
@@ -193,6 +194,7 @@ pub(super) fn batch(row: &PgRow) -> Result<BatchRow> {
         collected_how: row.try_get("collected_how")?,
         purged_at: maybe_time(row, "purged_at")?,
         supplement_to: row.try_get("supplement_to")?,
+        completes: row.try_get("completes")?,
         workplace: Workplace { share: row.try_get("share")?, directory: row.try_get("workplace")? },
     })
 }

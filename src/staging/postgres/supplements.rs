@@ -4,7 +4,7 @@
 use sqlx::PgConnection;
 
 use super::arrive::raise;
-use super::sql;
+use super::{files, sql};
 use crate::model::Ticks;
 use crate::staging::keys::{count, plain};
 use crate::staging::steps::not_its_own;
@@ -31,6 +31,7 @@ pub(super) async fn add(connection: &mut PgConnection, batch: &BatchRow, supplem
         .bind(count(counts.replaced_characters))
         .bind(count(counts.files))
         .bind(count(counts.bytes))
+        .bind(count(counts.completed))
         .fetch_one(&mut *connection)
         .await?;
     if batch.supplement_to.is_some() {
@@ -39,6 +40,7 @@ pub(super) async fn add(connection: &mut PgConnection, batch: &BatchRow, supplem
     } else {
         name(connection, id, &supplement.conversations).await?;
     }
+    files::set_aside(connection, batch, &supplement.conversations, id).await?;
     // In this commit, so that there is never a failed batch of which nobody is told.
     let detail = format!("adapter {}: {}", batch.adapter, supplement.reason);
     raise(connection, "batch-failed", &format!("batch {id}"), &detail, Ticks::now()).await?;
@@ -67,7 +69,7 @@ pub(super) async fn forget_failures(connection: &mut PgConnection, batch: &Batch
 }
 
 /// Gives a batch its conversations.
-async fn name(connection: &mut PgConnection, id: BatchId, conversations: &[SetAside]) -> Result<()> {
+pub(super) async fn name(connection: &mut PgConnection, id: BatchId, conversations: &[SetAside]) -> Result<()> {
     let (rooms, reasons) = columns(conversations);
     sqlx::query(sql::ADD_SET_ASIDE).bind(id).bind(rooms).bind(reasons).execute(connection).await?;
     Ok(())

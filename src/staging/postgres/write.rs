@@ -11,9 +11,9 @@ use super::{PostgresStaging, evidence, rows, sql};
 use crate::model::Ticks;
 use crate::staging::arrival::{Learned, arrive};
 use crate::staging::commit::commit;
-use crate::staging::keys::{act_body, count, key, plain, refused};
+use crate::staging::keys::{act_body, key, plain, refused};
 use crate::staging::{
-    Arrivals, BatchId, BatchRow, BatchState, BatchStep, By, Capture, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
+    Arrivals, BatchId, BatchRow, BatchState, BatchStep, By, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
     QuarantineResolution, QuarantineState, RenderedBatch, Result, StageEvents, Staged, WriteStaging,
 };
 use crate::support::step::Commit;
@@ -70,28 +70,7 @@ impl WriteStaging for PostgresStaging {
     }
 
     async fn record_captures(&self, captures: &[CaptureRow]) -> Result<()> {
-        let mut tx = self.begin().await?;
-        // A purge that asks what is no longer referred to waits for this commit, however its client fares.
-        sqlx::query(sql::LOCK_SHARED).bind(self.locks.batches).execute(&mut *tx).await?;
-        for capture in captures {
-            let add = sqlx::query(sql::ADD_CAPTURE).bind(capture.seq);
-            let add = match &capture.outcome {
-                Capture::Stored { sha256, size, mismatch, extension } => add
-                    .bind(Some(&sha256[..]))
-                    .bind(Some(count(*size)))
-                    .bind(*mismatch)
-                    .bind(extension.as_deref())
-                    .bind(None::<String>),
-                Capture::Missing { reason } => add
-                    .bind(None::<&[u8]>)
-                    .bind(None::<i64>)
-                    .bind(false)
-                    .bind(None::<&str>)
-                    .bind(Some(plain(reason).into_owned())),
-            };
-            add.execute(&mut *tx).await?;
-        }
-        commit(tx, Commit::CAPTURES_RECORDED).await
+        self.add_captures(captures).await
     }
 
     async fn finish_render(&self, lease: &Lease, rendered: &RenderedBatch) -> Result<Option<BatchId>> {

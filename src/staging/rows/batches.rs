@@ -43,7 +43,7 @@ pub struct NewCut {
 /// Where a batch stands. The arrows are the only ones there are.
 ///
 /// `Cut → Rendered → Published → Collected → Purged`; `Cut → Empty`; `Cut → Failed → Cut`;
-/// `Failed → Abandoned`, `Published → Abandoned`. A supplement begins as `Failed`.
+/// `Failed → Abandoned`, `Published → Abandoned`. A supplement begins as `Failed`, one of files as `Cut`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BatchState {
     /// Its events are fixed.
@@ -104,6 +104,9 @@ pub struct BatchRow {
     /// The batch whose conversations these are, for a supplement. Also a supplement that another one left names the
     /// batch that was cut.
     pub supplement_to: Option<BatchId>,
+    /// For a supplement of files: the batch that said of them that they were missing. What it holds are the messages
+    /// that speak of them, once more and with the files.
+    pub completes: Option<BatchId>,
 }
 
 /// Where one rendering of a batch made its temporary files. No other rendering writes there, so the files of a
@@ -137,6 +140,9 @@ pub struct BatchCounts {
     pub files: u64,
     /// Bytes on the share.
     pub bytes: u64,
+    /// Messages written a second time, now with the file that had been missing. They are in no other count of
+    /// messages.
+    pub completed: u64,
 }
 
 /// Which batches to list.

@@ -1,6 +1,6 @@
 //! Files: what was captured of uploads, what lies on the share, what purging released.
 
-use super::Seq;
+use super::{BatchId, RoomNo, Seq};
 use crate::model::Ticks;
 
 /// What a file on the share is.
@@ -61,6 +61,90 @@ pub enum Capture {
         /// Why.
         reason: String,
     },
+}
+
+/// A file whose bytes are to be got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedFile {
+    /// The event.
+    pub seq: Seq,
+    /// Who has to give it.
+    pub giver: String,
+    /// When the event was received.
+    pub received: Ticks,
+    /// When to ask for it.
+    pub next_at: Ticks,
+}
+
+/// A file whose bytes have not come yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingFile {
+    /// The event.
+    pub seq: Seq,
+    /// Its room.
+    pub room: RoomNo,
+    /// Who has to give it; empty while it is not listed.
+    pub giver: String,
+    /// When the event was received.
+    pub received: Ticks,
+    /// Attempts so far, all in vain.
+    pub attempts: u32,
+    /// Why the last one was; `None` before the first.
+    pub reason: Option<String>,
+    /// What to make do with should nothing better come.
+    pub meanwhile: Option<Capture>,
+}
+
+/// An attempt to get a file that was in vain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostponedFile {
+    /// The event.
+    pub seq: Seq,
+    /// When to try again.
+    pub next_at: Ticks,
+    /// Why, for people.
+    pub reason: String,
+    /// What came, if it was less than the event claims: always [`Capture::Stored`].
+    pub meanwhile: Option<Capture>,
+}
+
+/// What is waited for from one giver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GiverRow {
+    /// Who has to give.
+    pub giver: String,
+    /// Files it has not given.
+    pub waiting: u64,
+    /// How many of them are to be asked for now.
+    pub due: u64,
+    /// When the oldest of their events was received.
+    pub oldest: Ticks,
+}
+
+/// What a batch said of a file that had not come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwedFile {
+    /// The event.
+    pub seq: Seq,
+    /// What the batch says why the file is missing.
+    pub reason: String,
+    /// The supplement in which it follows.
+    pub supplement: Option<BatchId>,
+    /// Whether nothing more will come of it: it follows, or never will.
+    pub closed: bool,
+}
+
+/// A batch that said of files that they were missing, of which some have come since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LateFiles {
+    /// The batch.
+    pub batch: BatchId,
+    /// How many have come and follow in no supplement yet.
+    pub came: u64,
+    /// How many may still come.
+    pub waiting: u64,
+    /// When the first of those that have come did.
+    pub first_came: Ticks,
 }
 
 /// What purging deleted.

@@ -17,7 +17,10 @@ pub use batches::{
 };
 pub use events::{Arrivals, NewEvent, Staged, StagedEvent};
 pub use evidence::{LogEntry, LogSize, RoomlessEvent};
-pub use files::{Capture, CaptureRow, OutputKind, OutputRow, PurgedEvents};
+pub use files::{
+    Capture, CaptureRow, GiverRow, LateFiles, ListedFile, OutputKind, OutputRow, OwedFile, PendingFile, PostponedFile,
+    PurgedEvents,
+};
 pub use holds::{Hold, HoldScope, NewHold, PurgePermit, PurgeRow};
 pub use overview::{ActRow, AdapterRow, AlertRow, BatchTotals, NewAct, SourceRow, Totals};
 pub use quarantine::{NewQuarantined, QuarantineFilter, QuarantineResolution, QuarantineRow, QuarantineState};

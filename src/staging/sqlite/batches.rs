@@ -4,7 +4,7 @@
 use sqlx::SqliteConnection;
 
 use super::write::add_act;
-use super::{SqliteStaging, evidence, leases, rows, sql, supplements};
+use super::{SqliteStaging, evidence, files, leases, rows, sql, supplements};
 use crate::model::Ticks;
 use crate::staging::commit::commit;
 use crate::staging::keys::{count, plain, refused};
@@ -41,6 +41,9 @@ impl SqliteStaging {
             Render::Stands(left) => left,
             Render::Record(state) => {
                 write_render(&mut tx, rendered, state).await?;
+                if state == BatchState::Empty {
+                    files::close_owed(&mut tx, row.id).await?;
+                }
                 supplements::forget_failures(&mut tx, &row).await?;
                 match &rendered.set_aside {
                     Some(supplement) => Some(supplements::add(&mut tx, &row, supplement).await?),
@@ -82,6 +85,9 @@ impl SqliteStaging {
             .bind(row.purged_at.map(Ticks::ticks))
             .execute(&mut *tx)
             .await?;
+        if row.state == BatchState::Abandoned {
+            files::close_owed(&mut tx, row.id).await?;
+        }
         if let BatchStep::Failed { presence, conversations, .. } = step {
             passes_presence(&row, presence)?;
             if row != before {
@@ -178,6 +184,7 @@ async fn write_render(connection: &mut SqliteConnection, rendered: &RenderedBatc
         .bind(count(counts.bytes))
         .bind(&rendered.workplace.share)
         .bind(&rendered.workplace.directory)
+        .bind(count(counts.completed))
         .execute(&mut *connection)
         .await?;
     sqlx::query(sql::CLEAR_OUTPUTS).bind(rendered.id).execute(&mut *connection).await?;

@@ -15,6 +15,7 @@ mod arrive;
 mod balance;
 mod batches;
 mod evidence;
+mod files;
 mod holds;
 mod leases;
 mod open;

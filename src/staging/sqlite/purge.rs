@@ -76,6 +76,8 @@ impl SqliteStaging {
         if events > 0 {
             sqlx::query(sql::RELEASE_CAPTURES).bind(last).execute(&mut *tx).await?;
             sqlx::query(sql::PURGE_CAPTURES).bind(last).execute(&mut *tx).await?;
+            sqlx::query(sql::RELEASE_PENDING).bind(last).execute(&mut *tx).await?;
+            sqlx::query(sql::PURGE_PENDING).bind(last).execute(&mut *tx).await?;
         }
         commit(tx, Commit::STAGING_PURGED).await?;
         if events > 0 {

@@ -23,7 +23,22 @@ macro_rules! batch_columns {
     () => {
         "id, adapter, interval_start, interval_end, from_seq, to_seq, first, state, attempts, retry_at, reason, \
          events, messages, signals, conversations, late, left_out, replaced_characters, files, bytes, cut_at, \
-         published_at, collected_at, collected_how, purged_at, share, workplace, supplement_to"
+         published_at, collected_at, collected_how, purged_at, share, workplace, supplement_to, completes, completed"
+    };
+}
+
+/// Batches to which something will still happen, or that still owe a file.
+macro_rules! open_batch {
+    () => {
+        "(b.state not in ('purged', 'empty', 'abandoned') \
+         or exists (select 1 from owed_files o where o.batch_id = b.id and o.closed = 0))"
+    };
+}
+
+macro_rules! pending_columns {
+    () => {
+        "e.seq, e.room_no, coalesce(p.giver, '') as giver, e.received, coalesce(p.attempts, 0) as attempts, \
+         coalesce(p.next_at, 0) as next_at, p.reason, p.sha256, p.size, p.extension "
     };
 }
 
@@ -152,7 +167,7 @@ statements! {
     UNCAPTURED = concat!("select ", event_columns!(), "where e.seq > $1 and e.seq <= $2 and e.kind in (6, 7) \
         and not exists (select 1 from captures c where c.seq = e.seq) order by e.seq limit $3");
     CAPTURES = "select seq, sha256, size, mismatch, extension, reason from captures where seq > $1 and seq <= $2 order by seq";
-    SUPPLEMENTS = concat!("select ", batch_columns!(), " from batches where supplement_to = $1 or left_by = $1 order by id");
+    SUPPLEMENTS = concat!("select ", batch_columns!(), " from batches where (supplement_to = $1 or left_by = $1) and id <> $1 order by id");
     SET_ASIDE = "select s.room_no, r.uri, r.whole_uri, s.reason from set_aside s join rooms r on r.room_no = s.room_no \
         join batches b on b.id = s.batch_id where s.batch_id = $1 and b.supplement_to is not null order by s.room_no";
     FAILURES = "select s.room_no, r.uri, r.whole_uri, s.reason from set_aside s join rooms r on r.room_no = s.room_no \
@@ -203,21 +218,21 @@ statements! {
         and message_id is not null and room_no is not null group by room_no, message_id) e \
         where message_numbers.room_no = e.room_no and message_numbers.message_id = e.message_id \
         and message_numbers.last_seq < e.last_seq";
-    ADD_CAPTURE = "insert into captures (seq, sha256, size, mismatch, extension, reason) \
-        values ($1, $2, $3, $4, $5, $6) on conflict (seq) do nothing";
+    ADD_CAPTURE = "insert into captures (seq, sha256, size, mismatch, extension, reason, at) \
+        values ($1, $2, $3, $4, $5, $6, $7) on conflict (seq) do nothing";
     LOCK_BATCH = concat!("select ", batch_columns!(), " from batches where id = $1");
     SET_RENDERED = "update batches set state = $2, reason = null, events = $3, messages = $4, signals = $5, \
         conversations = $6, late = $7, left_out = $8, replaced_characters = $9, files = $10, bytes = $11, \
-        share = $12, workplace = $13 where id = $1";
+        share = $12, workplace = $13, completed = $14 where id = $1";
     CLEAR_OUTPUTS = "delete from outputs where batch_id = $1";
     ADD_OUTPUT = "insert into outputs (batch_id, position, name, kind, size, sha256, messages, collected_at) \
         values ($1, $2, $3, $4, $5, $6, $7, $8)";
-    LEFT_BY = "select id from batches where left_by = $1";
+    LEFT_BY = "select id from batches where left_by = $1 and id <> $1";
     ADD_SUPPLEMENT = "insert into batches (adapter, interval_start, interval_end, from_seq, to_seq, first, state, \
         attempts, retry_at, reason, events, messages, signals, conversations, late, left_out, replaced_characters, \
-        files, bytes, cut_at, supplement_to, left_by) \
+        files, bytes, cut_at, supplement_to, left_by, completes, completed) \
         select adapter, interval_start, interval_end, from_seq, to_seq, first, 'failed', 1, $2, $3, $4, $5, $6, $7, $8, \
-        $9, $10, $11, $12, cut_at, coalesce(supplement_to, id), id from batches where id = $1 returning id";
+        $9, $10, $11, $12, cut_at, coalesce(supplement_to, id), id, completes, $13 from batches where id = $1 returning id";
     CLEAR_SET_ASIDE = "delete from set_aside where batch_id = $1";
     ADD_SET_ASIDE = "insert into set_aside (batch_id, room_no, reason) values ($1, $2, $3)";
     MOVE_SET_ASIDE = "update set_aside set batch_id = $4, reason = $3 where batch_id = $1 and room_no = $2";
@@ -247,8 +262,8 @@ statements! {
         e.raw from events e join sources s on s.source_no = e.source_no \
         where e.seq > $1 and e.seq <= $2 and e.room_no is null order by e.seq limit $3";
 
-    OPEN_BATCHES = "select adapter, min(from_seq) as from_seq, min(id) as id from batches \
-        where state not in ('purged', 'empty', 'abandoned') group by adapter";
+    OPEN_BATCHES = concat!("select b.adapter, min(b.from_seq) as from_seq, min(b.id) as id from batches b where ", open_batch!(), " \
+        group by b.adapter");
     PURGE_EVENTS = "delete from events where seq in \
         (select seq from events where seq <= $1 order by seq limit $2) returning seq, source_no, event_id, sha256, room_no, time";
     PURGE_LISTED = "delete from events where seq in (select value from json_each($1)) \
@@ -258,7 +273,8 @@ statements! {
         on conflict do nothing";
     PURGE_CAPTURES = "delete from captures where seq <= $1 and not exists (select 1 from events e where e.seq = captures.seq)";
     REFERENCED_AGAIN = "delete from unreferenced where exists \
-        (select 1 from captures c where c.sha256 = unreferenced.sha256)";
+        (select 1 from captures c where c.sha256 = unreferenced.sha256) \
+        or exists (select 1 from pending_files p where p.sha256 = unreferenced.sha256)";
     UNREFERENCED = "select sha256 from unreferenced order by sha256";
     SWEPT = "delete from unreferenced where sha256 = $1";
     PURGE_MESSAGES = "delete from message_numbers where last_seq <= $1 and (room_no, message_id) not in \
@@ -266,12 +282,62 @@ statements! {
         and room_no is not null and message_id is not null) \
         and not exists (select 1 from held_events h join events e on e.seq = h.seq \
         where e.room_no = message_numbers.room_no and e.message_id = message_numbers.message_id)";
-    PURGE_PRESENCE = "delete from presence where exists (select 1 from presence n where n.adapter = presence.adapter \
+    PURGE_PRESENCE = concat!("delete from presence where exists (select 1 from presence n where n.adapter = presence.adapter \
         and n.room_no = presence.room_no and n.batch_id > presence.batch_id and n.batch_id < coalesce( \
-        (select min(coalesce(b.supplement_to, b.id)) from batches b where b.adapter = presence.adapter \
-        and b.state not in ('purged', 'empty', 'abandoned')), 9223372036854775807))";
+        (select min(coalesce(b.supplement_to, b.id)) from batches b where b.adapter = presence.adapter and ",
+        open_batch!(), "), 9223372036854775807))");
     PURGE_SEEN = "delete from seen where (source_no, id_hash, digest) in \
         (select source_no, id_hash, digest from seen where purged_at < $1 order by purged_at limit $2)";
+
+    UNLISTED_FILES = concat!("select ", event_columns!(), "where e.seq > $1 and e.kind in (6, 7) \
+        and not exists (select 1 from captures c where c.seq = e.seq) \
+        and not exists (select 1 from pending_files p where p.seq = e.seq) order by e.seq");
+    ONE_EVENT = concat!("select ", event_columns!(), "where e.seq = $1");
+    FILE_GIVERS = "select giver, count(*) as waiting, cast(coalesce(sum(next_at <= $1), 0) as bigint) as due, \
+        min(received) as oldest from pending_files group by giver order by giver";
+    DUE_FILES = concat!("select ", pending_columns!(), "from pending_files p join events e on e.seq = p.seq \
+        where p.giver = $1 and p.next_at <= $2 order by p.next_at, p.seq limit $3");
+    PENDING_FILES = concat!("select ", pending_columns!(), "from events e left join pending_files p on p.seq = e.seq \
+        where e.seq > $1 and e.seq <= $2 and e.kind in (6, 7) \
+        and not exists (select 1 from captures c where c.seq = e.seq) order by e.seq");
+    OWED_FILES = "select seq, reason, supplement, closed from owed_files where batch_id = $1 order by seq";
+    COMPLETED_FILES = "select seq from owed_files where supplement = $1 order by seq";
+    LATE_FILES = "select o.batch_id, count(c.sha256) as came, cast(coalesce(sum(c.seq is null), 0) as bigint) as waiting, \
+        min(case when c.sha256 is not null then c.at end) as first_came \
+        from owed_files o join batches b on b.id = o.batch_id left join captures c on c.seq = o.seq \
+        where o.closed = 0 and b.adapter = $1 and b.state in ('published', 'collected', 'purged') \
+        group by o.batch_id having count(c.sha256) > 0 order by o.batch_id";
+    LIST_FILE = "insert into pending_files (seq, giver, received, next_at) select $1, $2, $3, $4 \
+        where exists (select 1 from events e where e.seq = $1) \
+        and not exists (select 1 from captures c where c.seq = $1) on conflict (seq) do nothing";
+    POSTPONE_FILE = "update pending_files set attempts = attempts + 1, next_at = $2, reason = $3, \
+        sha256 = $4, size = $5, extension = $6 where seq = $1";
+    RELEASE_MEANWHILE = "insert into unreferenced (sha256) select distinct sha256 from pending_files \
+        where seq in (select value from json_each($1)) and sha256 is not null on conflict do nothing";
+    UNLIST_FILES = "delete from pending_files where seq in (select value from json_each($1))";
+    CLOSE_OWED = "update owed_files set closed = 1 where closed = 0 and seq in (select value from json_each($1))";
+    CLOSE_OWED_OF_BATCH = "update owed_files set closed = 1 where batch_id = $1 and closed = 0";
+    SET_TOLD = "update batches set files_told = 1 where id = $1 and files_told = 0";
+    ADD_OWED = "insert into owed_files (batch_id, seq, room_no, reason, closed) \
+        select $1, e.seq, e.room_no, $3, exists (select 1 from captures c where c.seq = e.seq and c.sha256 is null) \
+        from events e where e.seq = $2";
+    FORGET_OWED = "delete from owed_files where batch_id = $1 and room_no in (select value from json_each($2))";
+    MOVE_OWED = "update owed_files set supplement = $2 where supplement = $1 \
+        and room_no in (select value from json_each($3))";
+    OWED_THAT_CAME = "select o.seq, o.room_no from owed_files o join captures c on c.seq = o.seq \
+        where o.batch_id = $1 and o.closed = 0 and c.sha256 is not null order by o.seq";
+    ADD_FILES_SUPPLEMENT = "insert into batches (id, adapter, interval_start, interval_end, from_seq, to_seq, first, \
+        state, reason, cut_at, supplement_to, left_by, completes) \
+        select n.id, b.adapter, b.interval_start, b.interval_end, b.from_seq, b.to_seq, b.first, 'cut', $2, $3, \
+        coalesce(b.supplement_to, b.id), n.id, b.id from batches b \
+        join (select seq + 1 as id from sqlite_sequence where name = 'batches') n where b.id = $1 returning id";
+    SET_FOLLOWS = "update owed_files set supplement = $2, closed = 1 where batch_id = $1 \
+        and seq in (select value from json_each($3))";
+    RELEASE_PENDING = "insert into unreferenced (sha256) select distinct sha256 from pending_files \
+        where seq <= $1 and sha256 is not null \
+        and not exists (select 1 from events e where e.seq = pending_files.seq) on conflict do nothing";
+    PURGE_PENDING = "delete from pending_files where seq <= $1 \
+        and not exists (select 1 from events e where e.seq = pending_files.seq)";
 
     LOCK_QUARANTINED = concat!("select ", quarantine_columns!(), " from quarantine where id = $1");
     REPLAYED = "update quarantine set state = 'replayed' where id = $1";

@@ -4,7 +4,7 @@
 use sqlx::SqliteConnection;
 
 use super::arrive::raise;
-use super::sql;
+use super::{files, sql};
 use crate::model::Ticks;
 use crate::staging::keys::{count, plain};
 use crate::staging::steps::not_its_own;
@@ -35,6 +35,7 @@ pub(super) async fn add(
         .bind(count(counts.replaced_characters))
         .bind(count(counts.files))
         .bind(count(counts.bytes))
+        .bind(count(counts.completed))
         .fetch_one(&mut *connection)
         .await?;
     if batch.supplement_to.is_some() {
@@ -43,6 +44,7 @@ pub(super) async fn add(
     } else {
         name(connection, id, &supplement.conversations).await?;
     }
+    files::set_aside(connection, batch, &supplement.conversations, id).await?;
     // In this commit, so that there is never a failed batch of which nobody is told.
     let detail = format!("adapter {}: {}", batch.adapter, supplement.reason);
     raise(connection, "batch-failed", &format!("batch {id}"), &detail, Ticks::now()).await?;
@@ -71,7 +73,7 @@ pub(super) async fn forget_failures(connection: &mut SqliteConnection, batch: &B
 }
 
 /// Gives a batch its conversations.
-async fn name(connection: &mut SqliteConnection, id: BatchId, conversations: &[SetAside]) -> Result<()> {
+pub(super) async fn name(connection: &mut SqliteConnection, id: BatchId, conversations: &[SetAside]) -> Result<()> {
     for SetAside { room, reason } in conversations {
         let add = sqlx::query(sql::ADD_SET_ASIDE).bind(id).bind(room).bind(plain(reason));
         add.execute(&mut *connection).await?;

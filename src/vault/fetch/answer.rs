@@ -3,14 +3,17 @@
 //! Nothing of an answer but its status, its length and a redirect's target is believed or repeated.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use ureq::BodyReader;
-use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
+use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, LOCATION, RETRY_AFTER, TRANSFER_ENCODING};
 use ureq::http::{HeaderMap, HeaderName, Response, StatusCode};
 use url::Url;
 
+use super::Passing;
 use super::address::Forbidden;
 use crate::config::ByteSize;
+use crate::vault::capture::refused;
 
 /// The bytes of a file on their way. An end that comes too early is an error, and so is one that does not come.
 pub(in crate::vault) struct Body {
@@ -21,37 +24,74 @@ pub(in crate::vault) struct Body {
     size_max: u64,
 }
 
-/// The file in an answer, or why there is none.
-pub(super) fn body(response: Response<ureq::Body>, asked: &Url, size_max: u64) -> Result<Body, String> {
+/// The file in an answer, or why there is none, and whether there may be one later.
+pub(super) fn body(
+    response: Response<ureq::Body>,
+    asked: &Url,
+    size_max: u64,
+) -> Result<Body, (String, Option<Passing>)> {
     let status = response.status();
     let headers = response.headers();
+    let never = |reason: String| Err((reason, None));
     if status.is_redirection() {
-        return Err(redirect(headers, asked, status));
+        return never(redirect(headers, asked, status));
     }
     if status != StatusCode::OK {
-        return Err(format!("it answered {}", named(status)));
+        let passing = may_pass(status).then(|| Passing(retry_after(headers)));
+        return Err((format!("it answered {}", named(status)), passing));
     }
     if let Some(coding) = word(headers, &CONTENT_ENCODING).filter(|coding| coding != "identity") {
-        return Err(format!("it sent the file encoded ({coding:?}), although asked for the bytes as they are"));
+        return never(format!("it sent the file encoded ({coding:?}), although asked for the bytes as they are"));
     }
     let chunked = match word(headers, &TRANSFER_ENCODING) {
         None => false,
         Some(coding) if coding == "chunked" => true,
         Some(coding) => {
-            return Err(format!("it sent the file in the transfer coding {coding:?}; expected chunked or none"));
+            return never(format!("it sent the file in the transfer coding {coding:?}; expected chunked or none"));
         }
     };
     let length = word(headers, &CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()).filter(|_| !chunked);
     match length {
         None if !chunked => {
-            return Err(
-                "it does not say how long the file is, so that nobody could tell whether it came whole".to_owned()
+            return never(
+                "it does not say how long the file is, so that nobody could tell whether it came whole".to_owned(),
             );
         }
-        Some(length) if length > size_max => return Err(too_large(&format!("of {length} bytes"), size_max)),
+        Some(length) if length > size_max => return never(too_large(&format!("of {length} bytes"), size_max)),
         _ => {}
     }
     Ok(Body { bytes: response.into_body().into_reader(), length, read: 0, size_max })
+}
+
+/// Whether a file may be there later that is not now: not uploaded yet, too many requests, a server that is being mended, or a
+/// token that is.
+fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::NOT_FOUND
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::CONFLICT
+                | StatusCode::LOCKED
+                | StatusCode::TOO_EARLY
+                | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+/// How long the host asks to be left alone, where it says so in seconds (RFC 9110, section 10.2.3). A date would need its clock
+/// to be ours; without an answer that can be read, our own back-off counts.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    word(headers, &RETRY_AFTER)?.parse().ok().map(Duration::from_secs)
+}
+
+/// Whether a request that failed, or the reading of its answer, may succeed later. What our own rules refuse will not.
+pub(super) fn passing(error: &ureq::Error) -> Option<Passing> {
+    match error {
+        ureq::Error::Other(inner) if inner.downcast_ref::<Forbidden>().is_some() => None,
+        _ => Some(Passing(None)),
+    }
 }
 
 /// Where a redirect would have led; the target's path and query may hold secrets.
@@ -115,7 +155,7 @@ impl Read for Body {
         })?;
         self.read += read as u64;
         if self.read > self.size_max {
-            return Err(io::Error::other(too_large("in chunks", self.size_max)));
+            return Err(refused(too_large("in chunks", self.size_max)));
         }
         match self.length {
             Some(length) if read == 0 && !buffer.is_empty() && self.read != length => {

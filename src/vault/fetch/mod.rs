@@ -13,6 +13,7 @@ mod tests;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use ureq::Agent;
@@ -94,7 +95,21 @@ pub(super) enum FetchError {
     Refused(#[from] Refusal),
     /// The host, or the way to it.
     #[error("{host} did not give the file: {reason}")]
-    NotGiven { host: String, reason: String },
+    NotGiven { host: String, reason: String, passing: Option<Passing> },
+}
+
+/// Trouble that may be over at a later attempt, and how long the host asks to be left alone until then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Passing(pub(super) Option<Duration>);
+
+impl FetchError {
+    /// For what may be had later: how long the host asks to be left alone.
+    pub(super) fn passing(&self) -> Option<Option<Duration>> {
+        match self {
+            Self::NotGiven { passing: Some(Passing(retry_after)), .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
 }
 
 /// The hosts from which files may be fetched.
@@ -108,13 +123,19 @@ pub(super) struct Hosts {
 #[derive(Debug)]
 struct Host {
     base: Url,
+    /// Or why nothing can be asked as things are.
+    access: Result<Access, AccessError>,
+}
+
+#[derive(Debug)]
+struct Access {
     /// For this host alone.
     authorization: Option<HeaderValue>,
     agent: Agent,
 }
 
 impl Hosts {
-    /// Reads tokens and authorities.
+    /// Reads tokens and authorities; a host whose cannot be had gives no files.
     pub(super) fn open(files: &Files) -> Result<Self, AccessError> {
         Self::with_names(files, || Arc::new(DefaultResolver::default()))
     }
@@ -129,33 +150,63 @@ impl Hosts {
         Ok(Self { hosts, media, size_max: files.fetch_size_max.get() })
     }
 
+    /// The name and port of the host that would be asked for a file; none if nobody would.
+    pub(super) fn name_for(&self, location: &str) -> Option<String> {
+        let bases: Vec<&Url> = self.hosts.iter().map(|host| &host.base).collect();
+        let (index, _) = location::find(location, &bases, self.media.as_ref()).ok()?;
+        let base = &self.hosts[index].base;
+        Some(base[url::Position::BeforeHost..url::Position::AfterPort].to_owned())
+    }
+
     /// Asks for a file: the host's name, and the bytes, which come as they are read.
     pub(super) fn fetch(&self, location: &str) -> Result<(&str, Body), FetchError> {
         let bases: Vec<&Url> = self.hosts.iter().map(|host| &host.base).collect();
         let (index, url) = location::find(location, &bases, self.media.as_ref())?;
         let host = &self.hosts[index];
-        let mut request = host.agent.get(url.as_str());
-        if let Some(authorization) = &host.authorization {
+        let name = host.base.host_str().unwrap_or_default();
+        let not_given = |(reason, passing)| FetchError::NotGiven { host: name.to_owned(), reason, passing };
+        let access = host.access.as_ref().map_err(|error| not_given((told(error), Some(Passing(None)))))?;
+        let mut request = access.agent.get(url.as_str());
+        if let Some(authorization) = &access.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let name = host.base.host_str().unwrap_or_default();
-        let given = request.call().map_err(|error| answer::reason(&error));
-        match given.and_then(|response| answer::body(response, &url, self.size_max)) {
-            Ok(body) => Ok((name, body)),
-            Err(reason) => Err(FetchError::NotGiven { host: name.to_owned(), reason }),
-        }
+        let response = request.call().map_err(|error| not_given((answer::reason(&error), answer::passing(&error))))?;
+        Ok((name, answer::body(response, &url, self.size_max).map_err(not_given)?))
     }
+}
+
+/// What a person must mend before the host can be asked.
+fn told(error: &AccessError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 impl Host {
     fn open(entry: usize, host: &FileHost, files: &Files, names: Arc<dyn Resolver>) -> Result<Self, AccessError> {
         let base = host.url.as_deref().and_then(|url| Url::parse(url).ok()).filter(|url| url.path().ends_with('/'));
         let base = base.ok_or_else(|| AccessError::Address { key: format!("files.host {entry}: url") })?;
+        let access = Access::open(entry, host, files, base.scheme() == "https", names);
+        Ok(Self { base, access })
+    }
+}
+
+impl Access {
+    fn open(
+        entry: usize,
+        host: &FileHost,
+        files: &Files,
+        with_tls: bool,
+        names: Arc<dyn Resolver>,
+    ) -> Result<Self, AccessError> {
         let token = secret(host.token_file.as_deref(), host.token_env.as_deref())
             .map_err(|source| AccessError::Token { entry, source })?;
         let authorization =
             token.map(|token| bearer(&token).ok_or(AccessError::TokenCharacters { entry })).transpose()?;
-        let with_tls = base.scheme() == "https";
         let mut config = Agent::config_builder()
             .https_only(with_tls)
             .http_status_as_error(false)
@@ -180,7 +231,7 @@ impl Host {
         }
         let guard = Guard::new(names, host.allow_private);
         let agent = Agent::with_parts(config.build(), DefaultConnector::default(), guard);
-        Ok(Self { base, authorization, agent })
+        Ok(Self { authorization, agent })
     }
 }
 

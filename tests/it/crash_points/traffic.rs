@@ -22,6 +22,8 @@ pub struct Traffic {
     pub texts: BTreeMap<String, String>,
     /// The bytes of uploaded files, by event.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Where the files lie that come late, and their bytes, by wave.
+    late: Vec<(String, Vec<u8>)>,
     /// The events that make a message and are neither of these.
     pub others: Vec<String>,
     /// Items that wait in quarantine.
@@ -41,6 +43,7 @@ impl Traffic {
             next_id: 0,
             texts: BTreeMap::new(),
             files: BTreeMap::new(),
+            late: Vec::new(),
             others: Vec::new(),
             quarantined: 0,
             refused: false,
@@ -53,7 +56,8 @@ impl Traffic {
         self.texts.keys().chain(self.files.keys()).chain(&self.others)
     }
 
-    /// Sends the next wave: two rooms, messages, a file that is new and one that comes in every wave.
+    /// Sends the next wave: two rooms, messages, a file that is new, one that comes in every wave, and one whose bytes come
+    /// later.
     pub fn wave(&mut self, lab: &Lab) {
         self.waves += 1;
         let wave = self.waves;
@@ -74,7 +78,23 @@ impl Traffic {
             lines.push(event(&id, room, "chat.file.uploaded", json!({ "file": file })));
             self.files.insert(id, bytes.into_bytes());
         }
+        let (id, place, bytes) = (self.id(), format!("late-{wave}.txt"), format!("the late file of wave {wave}\n"));
+        let file = json!({ "name": "late.txt", "media_type": "text/plain", "location": place });
+        lines.push(event(&id, 1, "chat.file.uploaded", json!({ "file": file })));
+        self.late.push((place, bytes.clone().into_bytes()));
+        self.files.insert(id, bytes.into_bytes());
         self.send(lab, &lines);
+    }
+
+    /// Lets the late files come of all waves but the last `but`.
+    pub fn late_files_come(&self, lab: &Lab, but: usize) {
+        let repository = lab.path("repository");
+        for (place, bytes) in self.late.iter().rev().skip(but) {
+            if !repository.join(place).exists() {
+                fs::write(repository.join("new"), bytes).unwrap();
+                fs::rename(repository.join("new"), repository.join(place)).unwrap();
+            }
+        }
     }
 
     /// Sends a line that is no event.

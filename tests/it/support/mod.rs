@@ -49,6 +49,8 @@ impl Lab {
     pub fn new(store: Store, adapters: &str) -> Self {
         let name = format!("it-{}", uuid::Uuid::new_v4().simple());
         let lab = Self { dir: tempfile::tempdir().unwrap(), name, store, broker: false };
+        // The chat server's, for tests that name it as `files.root`.
+        fs::create_dir(lab.path("repository")).unwrap();
         lab.configure(adapters);
         lab
     }

@@ -19,6 +19,8 @@ pub struct Message {
     pub room: String,
     pub ticks: String,
     pub missing: Option<String>,
+    /// The batch in which its file was missing, for a message that stands here once more with it.
+    pub completes: Option<String>,
     pub late: bool,
     /// All attributes but those that depend on the batch, in order of their names.
     pub attributes: Vec<(String, String)>,
@@ -95,6 +97,7 @@ fn message(mut attributes: Vec<(String, String)>, room: &str) -> Message {
         room: room.to_owned(),
         ticks: String::new(),
         missing: get("c:missing"),
+        completes: get("c:completes"),
         late: get("c:late").is_some(),
         attributes: Vec::new(),
     };

@@ -9,8 +9,7 @@ use super::server::{Bench, Server, TOKEN, Wire, answer};
 use crate::config::{ByteSize, Span};
 use crate::model::{Text, event};
 use crate::staging::Capture;
-use crate::vault::VaultError;
-use crate::vault::fetch::{AccessError, Hosts};
+use crate::vault::Outcome;
 
 const CONTENT: &[u8] = b"the bytes of the file";
 
@@ -241,29 +240,84 @@ fn with_tls_the_server_must_prove_its_name() {
     assert_eq!((server.requests().len(), wrong_name.requests().len()), (2, 0));
 }
 
-/// Trouble of Chancery's own is no outcome: it must not be recorded that a file is missing because of it.
+/// Trouble of Chancery's own passes: it must not be recorded that a file is missing because of it.
 #[test]
-fn without_its_token_or_authority_nothing_is_tried() {
+fn without_its_token_or_authority_nothing_is_asked_for_and_nothing_given_up() {
+    let (server, authority) = Server::with_tls("files.test", clumsy);
     let mut bench = Bench::new();
-    bench.allow("https://files.test/");
-    let open = |bench: &Bench| Hosts::open(&bench.files).map(drop).unwrap_err();
+    let location = format!("https://files.test:{}/x", server.port());
+    bench.allow(&format!("https://files.test:{}/", server.port()));
+    let ca = bench.dir.path().join("ca.pem");
+    bench.files.host[0].ca_file = Some(ca.clone());
+    std::fs::write(&ca, &authority).unwrap();
+    let waits = |bench: &Bench, why: &str| {
+        let file = event::File { location: Some(Text::from(location.as_str())), ..event::File::default() };
+        match bench.attempt(&file) {
+            Outcome::NotYet { reason, .. } if reason.contains(why) => reason,
+            other => panic!("{why}: {other:?}"),
+        }
+    };
     let token = bench.dir.path().join("token");
     for bad in ["two words", "l\u{ed}ne", "line\nbreak"] {
         std::fs::write(&token, bad).unwrap();
-        let error = open(&bench);
-        assert!(matches!(error, AccessError::TokenCharacters { entry: 1 }), "{error}");
-        assert!(!error.to_string().contains(bad));
+        assert!(!waits(&bench, "files.host 1: the token holds characters that cannot be sent").contains(bad));
     }
     std::fs::remove_file(&token).unwrap();
-    assert!(matches!(open(&bench), AccessError::Token { entry: 1, .. }));
+    waits(&bench, "files.host 1: no token: ");
     bench.files.host[0].token_file = None;
-    let authority = bench.dir.path().join("ca.pem");
-    bench.files.host[0].ca_file = Some(authority.clone());
-    assert!(matches!(open(&bench), AccessError::Authorities { entry: 1, .. }));
-    std::fs::write(&authority, "no certificate").unwrap();
-    let error = VaultError::from(open(&bench)).to_string();
-    assert_eq!(
-        error,
-        format!("files.host 1: {} holds no certificate that can be trusted; name one in ca_file", authority.display())
-    );
+    std::fs::write(&ca, "no certificate").unwrap();
+    waits(&bench, &format!("files.host 1: {} holds no certificate that can be trusted; name one", ca.display()));
+    std::fs::remove_file(&ca).unwrap();
+    waits(&bench, "files.host 1: cannot read ca_file");
+    assert!(server.requests().is_empty());
+    std::fs::write(&ca, authority).unwrap();
+    assert!(matches!(bench.capture(&location), Capture::Stored { size: 21, .. }), "once it is mended");
+}
+
+/// Which answers may be others later, and how long the host wants to be left alone.
+#[test]
+fn what_may_pass_is_told_from_what_will_not() {
+    let statuses = [
+        ("401 Unauthorized", true),
+        ("403 Forbidden", true),
+        ("404 Not Found", true),
+        ("425 Too Early", true),
+        ("429 Too Many Requests", true),
+        ("500 Internal Server Error", true),
+        ("502 Bad Gateway", true),
+        ("503 Service Unavailable", true),
+        ("504 Gateway Timeout", true),
+        ("204 No Content", false),
+        ("206 Partial Content", false),
+        ("302 Found", false),
+        ("400 Bad Request", false),
+        ("410 Gone", false),
+        ("414 URI Too Long", false),
+        ("451 Unavailable For Legal Reasons", false),
+    ];
+    let server = Server::new(move |path, wire| {
+        let status =
+            statuses.iter().find(|(status, _)| path.ends_with(&status[..3])).map_or("200 OK", |(status, _)| status);
+        answer(wire, status, "Retry-After: 120\r\n", b"no file")
+    });
+    let (bench, base) = bench(&server);
+    for (status, passes) in statuses {
+        let location = format!("{base}/{}", &status[..3]);
+        let file = event::File { location: Some(Text::from(location)), ..event::File::default() };
+        match bench.attempt(&file) {
+            Outcome::NotYet { reason, retry_after, meanwhile: None } if passes => {
+                assert!(reason.ends_with(&format!("it answered {status}")), "{reason}");
+                assert_eq!(retry_after, Some(Duration::from_secs(120)));
+            }
+            Outcome::Settled(Capture::Missing { .. }) if !passes => {}
+            other => panic!("{status}: {other:?}"),
+        }
+    }
+    // Cut off, silent, or shorter than the event claims: more may come. Too long: it may not.
+    let with = |path: &str, size: u64| {
+        let location = Text::from(format!("{base}{path}"));
+        bench.attempt(&event::File { location: Some(location), size: Some(size), ..event::File::default() })
+    };
+    assert!(matches!(with("/x", 8), Outcome::NotYet { meanwhile: Some(Capture::Stored { size: 7, .. }), .. }));
+    assert!(matches!(with("/x", 6), Outcome::Settled(Capture::Stored { size: 7, mismatch: true, .. })));
 }

@@ -16,7 +16,7 @@ use crate::config::{FileHost, Files};
 use crate::model::{Text, event};
 use crate::staging::Capture;
 use crate::vault::fetch::Hosts;
-use crate::vault::{FileSource, Vault, capture};
+use crate::vault::{FileSource, Outcome, Taken, Vault, capture};
 
 /// What no reason may ever show.
 pub(super) const TOKEN: &str = "hush-3f9a";
@@ -186,10 +186,23 @@ impl Bench {
 
     /// Captures, and looks after what must hold whatever comes of it.
     pub(super) fn capture_file(&self, file: &event::File<'_>) -> Capture {
-        let captured = capture(&self.vault, &self.source(), Some(file)).unwrap();
-        let left = std::fs::read_dir(self.dir.path().join("vault/tmp")).unwrap().count();
-        assert_eq!(left, 0, "a half-written file is left");
-        captured
+        match self.attempt(file) {
+            Outcome::Settled(capture) | Outcome::NotYet { meanwhile: Some(capture), .. } => capture,
+            Outcome::NotYet { reason, .. } => Capture::Missing { reason },
+        }
+    }
+
+    /// As [`Bench::capture_file`], and tells whether more may come.
+    pub(super) fn attempt(&self, file: &event::File<'_>) -> Outcome {
+        let Taken { outcome, bytes } = capture(&self.vault, &self.source(), Some(file)).unwrap();
+        bytes.map_or(Ok(true), |fresh| self.vault.keep(fresh)).unwrap();
+        for entry in std::fs::read_dir(self.dir.path().join("vault/tmp")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                assert_eq!(std::fs::read_dir(path).unwrap().count(), 0, "a half-written file is left");
+            }
+        }
+        outcome
     }
 
     /// The reason why there is no file.

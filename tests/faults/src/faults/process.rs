@@ -10,7 +10,7 @@ use crate::daemon::children;
 use crate::error::Outcome;
 
 /// The steps that the product can be told to crash at, as its documentation names them: those of a running service.
-const STEPS: [&str; 68] = [
+const STEPS: [&str; 70] = [
     "instance-named-pending",
     "instance-named",
     "staging-opened",
@@ -30,6 +30,8 @@ const STEPS: [&str; 68] = [
     "capture-synced",
     "capture-renamed",
     "file-captured",
+    "files-listed-pending",
+    "files-listed",
     "captures-recorded-pending",
     "captures-recorded",
     "rendered",
