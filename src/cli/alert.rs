@@ -7,7 +7,6 @@ use super::act::act;
 use super::context::{self, Context, staging_failure};
 use super::print;
 use crate::errors::{ExitStatus, Failure};
-use crate::model::Ticks;
 
 /// Alerts that a person closes; the others close by themselves once their cause is gone.
 const BY_HAND: [&str; 2] = ["conflict", "file-missing"];
@@ -36,6 +35,9 @@ enum Verb {
 pub(super) fn run(context: &Context, args: &Args) -> Outcome {
     let config = context.config()?;
     let Verb::Close { kind, subject, reason } = &args.verb;
+    if reason.trim().is_empty() {
+        return Err(Failure::new(ExitStatus::Usage, "--reason is empty, expected why the alert is closed"));
+    }
     if !BY_HAND.contains(&kind.as_str()) {
         let found = format!("alerts of the kind {kind:?} are not closed by hand");
         return Err(Failure::new(ExitStatus::Usage, found)
@@ -43,15 +45,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
     }
     context::block_on(async {
         let staging = context::open_staging(&config).await?;
-        let open = staging.alerts().await.map_err(staging_failure)?;
-        if !open.iter().any(|alert| alert.kind == *kind && alert.subject == *subject) {
-            let found = format!("no alert {kind} about {subject:?} is open");
-            return Err(Failure::new(ExitStatus::Finding, found).hint("`chancery status` lists open alerts"));
-        }
-        // Before it is closed: a crash between the two must not leave a closed alert of which nobody is told who closed it.
-        let done = act("close alert", format!("{kind}: {subject}"), reason.as_str());
-        staging.record_act(&done).await.map_err(staging_failure)?;
-        staging.close_alert(kind, subject, Ticks::now()).await.map_err(staging_failure)
+        let act = act("alert close", format!("{kind} about {subject}"), reason.as_str());
+        let closed = staging.dismiss_alert(kind, subject, &act).await;
+        closed.map_err(|error| staging_failure(error).hint("`chancery status` lists open alerts"))
     })?;
     print::data(format!("closed: {kind} about {subject}"))?;
     Ok(ExitStatus::Done)

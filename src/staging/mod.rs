@@ -308,6 +308,12 @@ pub trait WriteStaging: ReadStaging + StageEvents + Sequences + Holds + Balance 
     /// Closes an open alert; nothing happens if none is open.
     async fn close_alert(&self, kind: &str, subject: &str, at: Ticks) -> Result<()>;
 
+    /// Closes an open alert because a person says so, and records that act with it.
+    ///
+    /// # Errors
+    /// [`StagingError::Refused`] when no such alert is open; then nothing is recorded.
+    async fn dismiss_alert(&self, kind: &str, subject: &str, act: &NewAct) -> Result<()>;
+
     /// Records what a person did.
     async fn record_act(&self, act: &NewAct) -> Result<()>;
 }

@@ -118,6 +118,7 @@ suite! {
         batches_are_listed_oldest_first_and_cut_off_at_the_old_end,
         quarantined_items_are_listed_by_state_and_reason,
         alerts_open_count_and_close,
+        an_alert_that_a_person_closes_is_closed_with_the_act,
         acts_are_listed_newest_first,
         totals_add_up;
     evidence:

@@ -122,6 +122,16 @@ impl WriteStaging for PostgresStaging {
         commit(tx, Commit::ALERT_CLOSED).await
     }
 
+    async fn dismiss_alert(&self, kind: &str, subject: &str, act: &NewAct) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let close = sqlx::query(sql::CLOSE).bind(kind).bind(&*key(subject)).bind(act.at.ticks());
+        if close.execute(&mut *tx).await?.rows_affected() == 0 {
+            return Err(refused(format!("no alert {kind} about {subject:?} is open")));
+        }
+        add_act(&mut tx, act).await?;
+        commit(tx, Commit::ALERT_CLOSED).await
+    }
+
     async fn record_act(&self, act: &NewAct) -> Result<()> {
         let mut tx = self.begin().await?;
         add_act(&mut tx, act).await?;

@@ -3,7 +3,7 @@
 use super::kit::{ALL, Fixture, event, events, minute, quarantined, upload};
 use crate::staging::{
     Arrivals, BatchFilter, BatchState, BatchTotals, Capture, CaptureRow, NewAct, QuarantineFilter, QuarantineState,
-    Totals,
+    StagingError, Totals,
 };
 
 pub(super) async fn batches_are_listed_oldest_first_and_cut_off_at_the_old_end(f: &Fixture) {
@@ -62,6 +62,26 @@ pub(super) async fn alerts_open_count_and_close(f: &Fixture) {
     f.staging.raise_alert("share", "a", "again", minute(5)).await.unwrap();
     let open = f.staging.alerts().await.unwrap();
     assert_eq!((&*open[1].subject, open[1].count, open[1].opened), ("a", 1, minute(5)), "a new alert");
+}
+
+pub(super) async fn an_alert_that_a_person_closes_is_closed_with_the_act(f: &Fixture) {
+    f.staging.raise_alert("file-missing", "files of s", "event 1", minute(1)).await.unwrap();
+    f.staging.raise_alert("file-missing", "files of t", "event 2", minute(1)).await.unwrap();
+    let act = NewAct {
+        at: minute(2),
+        who: "ada".into(),
+        verb: "alert close".into(),
+        subject: "file-missing about files of s".into(),
+        reason: "deleted by its owner".into(),
+    };
+    f.staging.dismiss_alert("file-missing", "files of s", &act).await.unwrap();
+    let open = f.staging.alerts().await.unwrap();
+    assert_eq!(open.iter().map(|row| &*row.subject).collect::<Vec<_>>(), ["files of t"]);
+    let acts = f.staging.acts(9).await.unwrap();
+    assert_eq!((acts.len(), &acts[0].act), (1, &act));
+    let again = f.staging.dismiss_alert("file-missing", "files of s", &act).await;
+    assert!(matches!(again, Err(StagingError::Refused { .. })), "{again:?}");
+    assert_eq!(f.staging.acts(9).await.unwrap().len(), 1, "what was not done is not recorded");
 }
 
 pub(super) async fn acts_are_listed_newest_first(f: &Fixture) {
