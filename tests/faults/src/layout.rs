@@ -28,6 +28,8 @@ pub struct Found {
     pub facts: Facts,
     /// The name of the copy beside the document.
     pub attachment: Option<String>,
+    /// Whether it says that it stood in an earlier batch without its file.
+    pub completes: bool,
 }
 
 /// One act found in a FileDump; for a transfer `content` is the name of the copy beside the document.
@@ -42,6 +44,10 @@ pub struct Reading {
     pub acts: Vec<FoundAct>,
     /// Names of the files it refers to.
     pub attachments: Vec<String>,
+    /// Messages of a canonical document that say that their file is missing.
+    pub owed: Vec<Found>,
+    /// Transfers of a FileDump that say so.
+    pub owed_acts: Vec<FoundAct>,
 }
 
 /// Whether a name on the share is that of an output, not of an attachment.
@@ -99,7 +105,11 @@ fn canonical(root: Node<'_, '_>) -> Result<Reading, String> {
         let room = child(conversation, "Channel").and_then(|channel| channel.attribute("uri")).unwrap_or_default();
         let messages = child(conversation, "Messages").ok_or("a Conversation has no Messages")?;
         for message in elements(messages) {
-            let found = message_of(message, room)?;
+            let (found, owed) = message_of(message, room)?;
+            if owed {
+                reading.owed.push(found);
+                continue;
+            }
             reading.attachments.extend(found.attachment.clone());
             reading.messages.push(found);
         }
@@ -107,7 +117,8 @@ fn canonical(root: Node<'_, '_>) -> Result<Reading, String> {
     Ok(reading)
 }
 
-fn message_of(message: Node<'_, '_>, room: &str) -> Result<Found, String> {
+/// A message, and whether it says that its file is missing.
+fn message_of(message: Node<'_, '_>, room: &str) -> Result<(Found, bool), String> {
     let ours = |name: &str| message.attribute((OURS, name)).map(str::to_owned);
     let key = match (ours("source"), ours("event")) {
         (Some(source), Some(id)) => Key { source, id },
@@ -145,7 +156,9 @@ fn message_of(message: Node<'_, '_>, room: &str) -> Result<Found, String> {
             know("content", Some(original.map_or(shown, |exact| String::from_utf8_lossy(&exact).into_owned())));
         }
     }
-    Ok(Found { key, facts, attachment })
+    let owed = matches!(meant, "FILEUPLOAD" | "FILEDOWNLOAD") && attachment.is_none();
+    let completes = ours("completes").is_some();
+    Ok((Found { key, facts, attachment, completes }, owed))
 }
 
 fn file_dump(root: Node<'_, '_>) -> Result<Reading, String> {
@@ -179,16 +192,19 @@ fn file_dump(root: Node<'_, '_>) -> Result<Reading, String> {
                 }
                 "FileTransferEnded" => {
                     let name = words(element, "FileName");
-                    if words(element, "Status") == "Completed" {
-                        reading.attachments.push(name.clone());
-                    }
-                    reading.acts.push(Act {
+                    let act = Act {
                         room: room.clone(),
                         id: words(element, "UserFileName"),
                         time: words(element, "DateTimeUTC"),
                         update: "Transfer".into(),
-                        content: Some(name),
-                    });
+                        content: Some(name.clone()),
+                    };
+                    if words(element, "Status") == "Completed" {
+                        reading.attachments.push(name);
+                        reading.acts.push(act);
+                    } else {
+                        reading.owed_acts.push(Act { content: None, ..act });
+                    }
                 }
                 "ParticipantEntered" => entered += 1,
                 "ParticipantLeft" => left += 1,

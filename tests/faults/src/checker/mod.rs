@@ -226,6 +226,7 @@ fn check_messages(
         found.entry(&message.key).or_default().push(&message.facts);
     }
     let adapter = &delivered.adapter;
+    check_late_files(adapter, readings, contents, judgement, bad);
     for (key, list) in contents {
         let mut here = found.remove(key).unwrap_or_default();
         let mut wanted: BTreeMap<&Facts, Wanted> = BTreeMap::new();
@@ -270,6 +271,54 @@ fn check_messages(
     }
 }
 
+/// A message that says that its file is missing is no archived event: the one that completes it is, and must say so. Neither comes
+/// without the other, and they differ in nothing but the file.
+fn check_late_files(
+    adapter: &str,
+    readings: &[Reading],
+    contents: &BTreeMap<Key, Vec<Content<'_>>>,
+    judgement: &mut Judgement,
+    bad: &mut impl FnMut(&Key),
+) {
+    let mut owed: BTreeMap<&Key, Vec<&Facts>> = BTreeMap::new();
+    for message in readings.iter().flat_map(|reading| &reading.owed) {
+        owed.entry(&message.key).or_default().push(&message.facts);
+    }
+    let without = |facts: &Facts| -> Facts { facts.iter().filter(|(name, _)| **name != "file").map(own).collect() };
+    for message in readings.iter().flat_map(|reading| &reading.messages) {
+        let here = owed.get_mut(&message.key);
+        let at = here.as_ref().and_then(|here| {
+            let before = without(&message.facts);
+            here.iter().position(|owed| **owed == before)
+        });
+        let (key, name) = (&message.key, format!("{adapter}: {} {}", message.key.source, message.key.id));
+        match (here, at) {
+            (Some(here), Some(at)) if message.completes => drop(here.swap_remove(at)),
+            (_, _) if message.completes => {
+                bad(key);
+                judgement.charge(Charge::Wrong, format!("{name}: it completes a message that there is not"));
+            }
+            _ => {}
+        }
+    }
+    // One that nothing completes is missing below, unless the event is there another time: as if it had been said twice.
+    let whole: std::collections::HashSet<&Key> =
+        readings.iter().flat_map(|reading| &reading.messages).map(|message| &message.key).collect();
+    for (key, list) in owed.into_iter().filter(|(_, list)| !list.is_empty()) {
+        let name = format!("{adapter}: {} {}", key.source, key.id);
+        if !contents.contains_key(key) {
+            judgement.charge(Charge::Foreign, name);
+        } else if whole.contains(key) || list.len() > 1 {
+            bad(key);
+            judgement.charge(Charge::Twice, format!("{name}: also without its file, which nothing completes"));
+        }
+    }
+}
+
+fn own<'n>((name, value): (&&'n str, &String)) -> (&'n str, String) {
+    (name, value.clone())
+}
+
 /// Names what two readings disagree on, without content.
 fn differing(wanted: &Facts, found: &Facts) -> String {
     let names: std::collections::BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
@@ -296,6 +345,11 @@ fn check_acts(
     for act in readings.iter().flat_map(|reading| &reading.acts) {
         found.entry(place(act)).or_default().push(act);
     }
+    // As often as transfers failed there, at most, they were completed there; this layout has no word for that.
+    let mut owed: BTreeMap<Place<'_>, usize> = BTreeMap::new();
+    for act in readings.iter().flat_map(|reading| &reading.owed_acts) {
+        *owed.entry(place(act)).or_default() += 1;
+    }
     // Different events may be told by equal acts, so they are counted, place by place.
     let mut wanted: BTreeMap<Place<'_>, Vec<(&Act, &Key, bool)>> = BTreeMap::new();
     for (key, list) in contents {
@@ -307,6 +361,14 @@ fn check_acts(
         }
     }
     let adapter = &delivered.adapter;
+    for (place, owed) in owed {
+        let most = wanted.get(&place).map_or(0, Vec::len);
+        for _ in most..owed {
+            let charge = if most == 0 { Charge::Foreign } else { Charge::Twice };
+            judgement
+                .charge(charge, format!("{adapter}: a failed transfer of {} at {} in {}", place.1, place.2, place.0));
+        }
+    }
     for (place, mut list) in wanted {
         let mut here = found.remove(&place).unwrap_or_default();
         // Those whose words are known choose first, confirmed before unconfirmed.

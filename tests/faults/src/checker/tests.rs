@@ -103,6 +103,53 @@ fn what_is_right_is_not_complained_about() {
     charged(&judgement, &[]);
 }
 
+fn copy(number: usize, bytes: &str) -> Obtained {
+    let name = format!("a-20261122T100000Z-{number:09}-1b96111015dc09fac607a4de684e9689.txt");
+    Obtained { name, sha256: digest(bytes.as_bytes()), bytes: Vec::new() }
+}
+
+fn transfer(name: &str, status: &str) -> String {
+    format!(
+        "<FileTransferEnded><DateTimeUTC>1795341609000</DateTimeUTC><UserFileName>a.txt</UserFileName><FileName>{name}</FileName>\
+         <Status>{status}</Status></FileTransferEnded>"
+    )
+}
+
+#[test]
+fn a_file_that_follows_is_its_event_once_and_neither_half_stands_alone() {
+    let entries = confirmed(&[(Nature::Ordinary, upload("bytes"))]);
+    let file = copy(2, "bytes");
+    let owed = file_message("a.txt").replace(" c:kind=", " c:missing=\"not yet\" c:kind=");
+    let whole = file_message(&file.name);
+    let completes = whole.replace(" c:kind=", " c:completes=\"1\" c:kind=");
+    let judge = |first: &[String], second: &[String]| {
+        let files = vec![output(1, &document(first)), output(2, &document(second)), file.clone()];
+        judged(&entries, delivered(Layout::Canonical, files))
+    };
+    let right = judge(std::slice::from_ref(&owed), std::slice::from_ref(&completes));
+    charged(&right, &[]);
+    assert_eq!(right.archived, 1);
+    charged(&judge(std::slice::from_ref(&owed), &[]), &[Charge::Lost]);
+    charged(&judge(std::slice::from_ref(&owed), std::slice::from_ref(&whole)), &[Charge::Twice]);
+    charged(&judge(&[], std::slice::from_ref(&completes)), &[Charge::Wrong]);
+    charged(&judge(&[owed.clone(), owed.clone()], std::slice::from_ref(&completes)), &[Charge::Twice]);
+    charged(
+        &judge(std::slice::from_ref(&owed), &[completes.clone(), completes.clone()]),
+        &[Charge::Twice, Charge::Wrong],
+    );
+
+    let judge = |first: &[String], second: &[String]| {
+        let files = vec![output(1, &dump(first)), output(2, &dump(second)), file.clone()];
+        judged(&entries, delivered(Layout::FileDump, files))
+    };
+    let (failed, completed) = (transfer("a.txt", "Failed"), transfer(&file.name, "Completed"));
+    charged(&judge(std::slice::from_ref(&failed), std::slice::from_ref(&completed)), &[]);
+    charged(&judge(std::slice::from_ref(&failed), &[]), &[Charge::Lost]);
+    charged(&judge(&[failed.clone(), failed.clone()], std::slice::from_ref(&completed)), &[Charge::Twice]);
+    let elsewhere = failed.replace("a.txt</User", "b.txt</User");
+    charged(&judge(&[elsewhere], std::slice::from_ref(&completed)), &[Charge::Foreign]);
+}
+
 #[test]
 fn a_planted_loss_is_found() {
     let judgement = judged(&two(), delivered(Layout::Canonical, vec![output(1, &document(&[message(2, "two")]))]));
