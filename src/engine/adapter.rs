@@ -391,7 +391,8 @@ impl AdapterWriter {
         let workplace = staging.batch(id).await?.ok_or_else(gone)?.workplace;
         let outputs = staging.outputs(id).await?;
         let (there, from) = (share.clone(), workplace.clone());
-        let done = self.desk.lane.run("publishing to", move || there.publish(&from, &outputs)).await;
+        let done =
+            self.desk.lane.run_in_parts("publishing to", move |pause| there.publish(&from, &outputs, pause)).await;
         if let Err(error) = done {
             // Whoever took the lease over has published the batch, perhaps, and removed its workplace: that is no
             // trouble with the share.

@@ -203,11 +203,11 @@ impl Collector {
             desk.adapter.keep_after_collection
         );
         let open = self.opening();
-        let prepare = move || {
+        let prepare = move |pause: &mut dyn FnMut()| {
             let share = open()?;
-            Purge::prepare(&share, &batch, &outputs, &rule, now).map(|purge| (share, purge))
+            Purge::prepare(&share, &batch, &outputs, &rule, now, pause).map(|purge| (share, purge))
         };
-        let done = match desk.lane.run("reading back from", prepare).await {
+        let done = match desk.lane.run_in_parts("reading back from", prepare).await {
             Ok((share, purge)) => {
                 // Had somebody taken the lease over, some of it might have been deleted before it was looked at.
                 desk.tenure.confirm(lease).await?;

@@ -3,11 +3,16 @@
 //! A network share may hang: an operation then does not return for hours and cannot be called off. So every
 //! operation runs on a blocking thread and under a gate that the thread itself holds; however often the task that
 //! asked for it is cancelled, one thread per share hangs, not one per attempt. What needs no share goes on.
+//!
+//! What takes long because it is much, as with a file of gigabytes, pauses between its parts: others get their turn there,
+//! and each part counts as an operation that has come back.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedMutexGuard;
 
 use super::decide::Met;
 use super::error::EngineError;
@@ -27,6 +32,8 @@ pub(super) struct Lane {
 struct Seen {
     /// What is under way, since when, and when that was by the clock.
     underway: Option<(&'static str, Instant, Ticks)>,
+    /// Operations between two of their parts.
+    paused: usize,
     writing: Met,
     collecting: Met,
 }
@@ -57,25 +64,33 @@ impl Lane {
         what: &'static str,
         work: impl FnOnce() -> Result<T, PickupError> + Send + 'static,
     ) -> Result<T, EngineError> {
+        self.run_in_parts(what, |_| work()).await
+    }
+
+    /// As [`Lane::run`], for what takes long: `work` is given what to call between its parts.
+    pub(super) async fn run_in_parts<T: Send + 'static>(
+        self: &Arc<Self>,
+        what: &'static str,
+        work: impl FnOnce(&mut dyn FnMut()) -> Result<T, PickupError> + Send + 'static,
+    ) -> Result<T, EngineError> {
         let gate = Arc::clone(&self.gate).lock_owned().await;
         let lane = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
-            let _gate = gate;
-            lane.timed(what, work)
+            let mut turn = Turn::begin(&lane, what, gate);
+            work(&mut || turn.pause())
         });
         Ok(done.await.map_err(|panic| EngineError::TaskPanicked { detail: panic.to_string() })??)
     }
 
     /// As [`Lane::run`], for code that is on a blocking thread already.
     pub(super) fn step<T>(&self, what: &'static str, work: impl FnOnce() -> T) -> T {
-        let _gate = self.gate.blocking_lock();
-        self.timed(what, work)
+        self.step_in_parts(what, |_| work())
     }
 
-    fn timed<T>(&self, what: &'static str, work: impl FnOnce() -> T) -> T {
-        self.seen().underway = Some((what, Instant::now(), Ticks::now()));
-        let _end = Ended(self);
-        work()
+    /// As [`Lane::run_in_parts`], for code that is on a blocking thread already.
+    pub(super) fn step_in_parts<T>(&self, what: &'static str, work: impl FnOnce(&mut dyn FnMut()) -> T) -> T {
+        let mut turn = Turn::begin(self, what, Arc::clone(&self.gate).blocking_lock_owned());
+        work(&mut || turn.pause())
     }
 
     /// Notes what one side met.
@@ -98,9 +113,10 @@ impl Lane {
         Knowledge { writing: seen.writing.clone(), collecting: seen.collecting.clone(), underway }
     }
 
-    /// Whether no operation is under way.
+    /// Whether no operation is under way, nor between two of its parts.
     pub(super) fn idle(&self) -> bool {
-        self.seen().underway.is_none()
+        let seen = self.seen();
+        seen.underway.is_none() && seen.paused == 0
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -109,12 +125,38 @@ impl Lane {
     }
 }
 
-/// Notes the end of an operation, even when it panics.
-struct Ended<'a>(&'a Lane);
+/// One operation's turn at the share; its end is noted even when it panics.
+struct Turn<'a> {
+    lane: &'a Lane,
+    what: &'static str,
+    /// Always there, except during a pause.
+    gate: Option<OwnedMutexGuard<()>>,
+}
 
-impl Drop for Ended<'_> {
+impl<'a> Turn<'a> {
+    fn begin(lane: &'a Lane, what: &'static str, gate: OwnedMutexGuard<()>) -> Self {
+        lane.seen().underway = Some((what, Instant::now(), Ticks::now()));
+        Self { lane, what, gate: Some(gate) }
+    }
+
+    /// Lets those in who wait, in the order in which they came, and goes on behind them.
+    fn pause(&mut self) {
+        {
+            let mut seen = self.lane.seen();
+            seen.underway = None;
+            seen.paused += 1;
+        }
+        self.gate = None;
+        *self = Self::begin(self.lane, self.what, Arc::clone(&self.lane.gate).blocking_lock_owned());
+        self.lane.seen().paused -= 1;
+    }
+}
+
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.seen().underway = None;
+        if self.gate.is_some() {
+            self.lane.seen().underway = None;
+        }
     }
 }
 
@@ -175,7 +217,9 @@ pub(super) struct LaneFile {
 impl LaneFile {
     pub(super) fn finish(mut self, kind: OutputKind, position: u32, messages: u64) -> Result<OutputRow, PickupError> {
         match self.file.take() {
-            Some(file) => self.lane.step("completing a file in", || file.finish(kind, position, messages)),
+            Some(file) => {
+                self.lane.step_in_parts("completing a file in", |pause| file.finish(kind, position, messages, pause))
+            }
             None => Err(PickupError::ReadBack { name: String::new() }),
         }
     }
@@ -203,5 +247,59 @@ impl Drop for LaneFile {
         if let Some(file) = self.file.take() {
             self.lane.step("removing a file from", || drop(file));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn between_the_parts_of_a_long_operation_others_get_their_turn() {
+        let lane = Lane::new(PathBuf::from("share"));
+        let (begun, first) = mpsc::channel();
+        let (go_on, wait) = mpsc::channel::<()>();
+        let long = tokio::spawn({
+            let lane = Arc::clone(&lane);
+            async move {
+                let work = move |pause: &mut dyn FnMut()| {
+                    begun.send(()).unwrap();
+                    wait.recv().unwrap();
+                    pause();
+                    begun.send(()).unwrap();
+                    wait.recv().unwrap();
+                    Ok(())
+                };
+                lane.run_in_parts("copying to", work).await
+            }
+        });
+        let first = tokio::task::spawn_blocking(move || {
+            first.recv().unwrap();
+            first
+        });
+        let first = first.await.unwrap();
+        let (_, before) = lane.seen().underway.map(|(what, since, _)| (what, since)).unwrap();
+        let other = tokio::spawn({
+            let lane = Arc::clone(&lane);
+            async move { lane.run("listing", || Ok(())).await }
+        });
+        while Arc::strong_count(&lane.gate) < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!other.is_finished(), "one operation at a time");
+        go_on.send(()).unwrap();
+        other.await.unwrap().unwrap();
+        let second = tokio::task::spawn_blocking(move || first.recv().unwrap());
+        second.await.unwrap();
+        let (what, since) = lane.seen().underway.map(|(what, since, _)| (what, since)).unwrap();
+        assert!(what == "copying to" && since > before, "each part is an operation of its own");
+        assert!(!lane.idle());
+        go_on.send(()).unwrap();
+        long.await.unwrap().unwrap();
+        assert!(lane.idle());
     }
 }

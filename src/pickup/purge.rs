@@ -52,7 +52,7 @@ pub struct Purge {
 
 impl Purge {
     /// Looks at what is left of a collected batch on the share, and compares it with what was published.
-    /// Changes nothing.
+    /// Changes nothing. `pause` is called between parts of the reading.
     ///
     /// # Errors
     /// [`PickupError::Changed`] when a file is no longer what was published, [`PickupError::Reappeared`] when it
@@ -64,6 +64,7 @@ impl Purge {
         outputs: &[OutputRow],
         rule: &str,
         now: Ticks,
+        pause: &mut dyn FnMut(),
     ) -> Result<Self, PickupError> {
         share.check()?;
         share.owns(&batch.workplace)?;
@@ -71,7 +72,7 @@ impl Purge {
         let files = outputs
             .iter()
             .map(|output| {
-                let disposal = disposal(share, output)?;
+                let disposal = disposal(share, output, pause)?;
                 if all_taken && disposal == Disposal::Deleted {
                     return Err(PickupError::Reappeared { name: output.name.clone() });
                 }
@@ -84,6 +85,8 @@ impl Purge {
                 })
             })
             .collect::<Result<Vec<_>, PickupError>>()?;
+        // Once more: on a share that went away while it was read, everything is missing.
+        share.check()?;
         Ok(Self {
             batch: batch.id,
             adapter: batch.adapter.clone(),
@@ -141,8 +144,8 @@ impl Purge {
     }
 }
 
-fn disposal(share: &Share, output: &OutputRow) -> Result<Disposal, PickupError> {
-    match durable::digest_file(&share.path(&output.name)) {
+fn disposal(share: &Share, output: &OutputRow, pause: &mut dyn FnMut()) -> Result<Disposal, PickupError> {
+    match durable::digest_file_in_parts(&share.path(&output.name), pause) {
         Ok(found) if found == (output.size, output.sha256) => Ok(Disposal::Deleted),
         Ok(_) => Err(PickupError::Changed { name: output.name.clone() }),
         Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(Disposal::TakenByArchive),

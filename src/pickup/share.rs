@@ -124,18 +124,23 @@ impl Share {
     /// May be repeated after a crash at any point: a temporary file is renamed, a published one left
     /// alone. When neither is there the archive has already taken the file, for nobody else removes
     /// either, and it must not appear a second time. Two processes may do this at once: each file is one
-    /// file, and can be renamed once.
+    /// file, and can be renamed once. `pause` is called between parts of the reading where a name is taken already.
     ///
     /// # Errors
     /// [`PickupError::NameTaken`] when a file of that name with other content is in the way;
     /// [`PickupError::NotTheShare`] also when the batch was rendered on another share.
-    pub fn publish(&self, workplace: &Workplace, outputs: &[OutputRow]) -> Result<(), PickupError> {
+    pub fn publish(
+        &self,
+        workplace: &Workplace,
+        outputs: &[OutputRow],
+        pause: &mut dyn FnMut(),
+    ) -> Result<(), PickupError> {
         self.check()?;
         let from = self.expect(workplace)?;
         for kind in OutputKind::ALL {
             let mut any = false;
             for output in outputs.iter().filter(|output| output.kind == kind) {
-                self.publish_one(&from, output)?;
+                self.publish_one(&from, output, pause)?;
                 any = true;
             }
             if any {
@@ -145,13 +150,13 @@ impl Share {
         Ok(durable::sync_dir(&from, Step::TemporariesGone)?)
     }
 
-    fn publish_one(&self, from: &Path, output: &OutputRow) -> Result<(), PickupError> {
+    fn publish_one(&self, from: &Path, output: &OutputRow, pause: &mut dyn FnMut()) -> Result<(), PickupError> {
         let (from, to) = (temporary_path(from, &output.name), self.path(&output.name));
         match durable::rename_exclusive(&from, &to, Step::Renamed) {
             Ok(()) => Ok(()),
             Err(PathError { source, .. }) if source.kind() == io::ErrorKind::NotFound => self.check(),
             Err(PathError { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                let (size, sha256) = durable::digest_file(&to)?;
+                let (size, sha256) = durable::digest_file_in_parts(&to, pause)?;
                 if (size, sha256) != (output.size, output.sha256) {
                     return Err(PickupError::NameTaken { name: output.name.clone() });
                 }

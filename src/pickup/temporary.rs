@@ -41,6 +41,8 @@ struct Counting {
     file: BufWriter<File>,
     hasher: Sha256,
     size: u64,
+    /// How much of that may not be durable yet.
+    unsynced: u64,
 }
 
 impl Temporary {
@@ -51,7 +53,12 @@ impl Temporary {
     pub fn create(draft: &Draft, name: &str, compression: Compression) -> Result<Self, PickupError> {
         let path = draft.path(name);
         let file = durable::create_new(&path, Step::TemporaryCreated)?;
-        let counting = Counting { file: BufWriter::with_capacity(BUFFER_BYTES, file), hasher: Sha256::new(), size: 0 };
+        let counting = Counting {
+            file: BufWriter::with_capacity(BUFFER_BYTES, file),
+            hasher: Sha256::new(),
+            size: 0,
+            unsynced: 0,
+        };
         let sink = match compression {
             Compression::None => Sink::Plain(counting),
             Compression::Zstd => {
@@ -63,18 +70,24 @@ impl Temporary {
         Ok(Self { name: name.to_owned(), path, writer: Some(sink) })
     }
 
-    /// Completes the file: written out, synced, read back and compared.
+    /// Completes the file: written out, synced, read back and compared. `pause` is called between parts of the reading.
     ///
     /// # Errors
     /// When writing or syncing fails (never retried: the file must be written anew), or
     /// [`PickupError::ReadBack`] when the disk gives other bytes than it was given.
-    pub fn finish(mut self, kind: OutputKind, position: u32, messages: u64) -> Result<OutputRow, PickupError> {
+    pub fn finish(
+        mut self,
+        kind: OutputKind,
+        position: u32,
+        messages: u64,
+        pause: &mut dyn FnMut(),
+    ) -> Result<OutputRow, PickupError> {
         let counting = match self.writer.take() {
             Some(Sink::Plain(counting)) => counting,
             Some(Sink::Zstd(encoder)) => encoder.finish().at("compress", &self.path)?,
             None => return Err(PickupError::ReadBack { name: self.name.clone() }),
         };
-        let Counting { file, hasher, size } = counting;
+        let Counting { file, hasher, size, .. } = counting;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error).at("write", &self.path)?;
         reached(match kind {
             OutputKind::Attachment => Step::AttachmentWritten,
@@ -82,8 +95,9 @@ impl Temporary {
         });
         durable::sync_file(&file, &self.path, Step::Synced)?;
         drop(file);
+        pause();
         let sha256: [u8; 32] = hasher.finalize().into();
-        if durable::digest_file(&self.path)? != (size, sha256) {
+        if durable::digest_file_in_parts(&self.path, pause)? != (size, sha256) {
             return Err(PickupError::ReadBack { name: self.name.clone() });
         }
         let name = std::mem::take(&mut self.name);
@@ -125,6 +139,12 @@ impl Write for Counting {
         let written = self.file.write(bytes)?;
         self.hasher.update(&bytes[..written]);
         self.size += written as u64;
+        self.unsynced += written as u64;
+        if self.unsynced >= durable::PART_BYTES {
+            self.unsynced = 0;
+            self.file.flush()?;
+            durable::sync_part(self.file.get_ref())?;
+        }
         Ok(written)
     }
 

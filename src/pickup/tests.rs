@@ -16,7 +16,7 @@ fn share(dir: &Path) -> Share {
 fn write(draft: &Draft, name: &str, kind: OutputKind, content: &[u8]) -> OutputRow {
     let mut file = Temporary::create(draft, name, Compression::None).unwrap();
     file.write_all(content).unwrap();
-    file.finish(kind, 0, 1).unwrap()
+    file.finish(kind, 0, 1, &mut || {}).unwrap()
 }
 
 /// A rendering of these files under a lease of this token, ready to be published.
@@ -67,10 +67,10 @@ fn files_appear_whole_and_only_by_publication() {
     let share = share(dir.path());
     let (workplace, outputs) = rendered(&share, 1, &[("a.bin", "file"), ("o.xml", "<x/>")]);
     assert!(!dir.path().join("o.xml").exists());
-    share.publish(&workplace, &outputs).unwrap();
+    share.publish(&workplace, &outputs, &mut || {}).unwrap();
     assert_eq!(fs::read(dir.path().join("o.xml")).unwrap(), b"<x/>");
     assert_eq!(fs::read(dir.path().join("a.bin")).unwrap(), b"file");
-    share.publish(&workplace, &outputs).unwrap();
+    share.publish(&workplace, &outputs, &mut || {}).unwrap();
 }
 
 #[test]
@@ -78,9 +78,9 @@ fn a_file_the_archive_took_before_the_crash_is_not_published_again() {
     let dir = tempfile::tempdir().unwrap();
     let share = share(dir.path());
     let (workplace, outputs) = rendered(&share, 1, &[("o.xml", "<x/>")]);
-    share.publish(&workplace, &outputs).unwrap();
+    share.publish(&workplace, &outputs, &mut || {}).unwrap();
     fs::remove_file(dir.path().join("o.xml")).unwrap();
-    share.publish(&workplace, &outputs).unwrap();
+    share.publish(&workplace, &outputs, &mut || {}).unwrap();
     assert!(!dir.path().join("o.xml").exists());
 }
 
@@ -90,7 +90,7 @@ fn a_name_in_the_way_is_never_replaced() {
     let share = share(dir.path());
     let (workplace, outputs) = rendered(&share, 1, &[("o.xml", "<x/>")]);
     fs::write(dir.path().join("o.xml"), "someone else's").unwrap();
-    assert!(matches!(share.publish(&workplace, &outputs), Err(PickupError::NameTaken { .. })));
+    assert!(matches!(share.publish(&workplace, &outputs, &mut || {}), Err(PickupError::NameTaken { .. })));
     assert_eq!(fs::read(dir.path().join("o.xml")).unwrap(), b"someone else's");
 }
 
@@ -100,11 +100,11 @@ fn an_unmounted_share_is_neither_used_nor_taken_for_empty() {
     let mount = dir.path().join("mount");
     let share = share(&mount);
     let (workplace, outputs) = rendered(&share, 1, &[("o.xml", "<x/>")]);
-    share.publish(&workplace, &outputs).unwrap();
+    share.publish(&workplace, &outputs, &mut || {}).unwrap();
     fs::rename(&mount, dir.path().join("away")).unwrap();
     fs::create_dir(&mount).unwrap();
     assert!(matches!(look(&share), Err(PickupError::NotTheShare { .. })));
-    assert!(matches!(share.publish(&workplace, &outputs), Err(PickupError::NotTheShare { .. })));
+    assert!(matches!(share.publish(&workplace, &outputs, &mut || {}), Err(PickupError::NotTheShare { .. })));
     assert!(matches!(Share::open(&mount, "vantage", Marker::Require), Err(PickupError::NotTheShare { .. })));
 }
 
@@ -120,7 +120,7 @@ fn each_proof_of_collection_is_recognised() {
     let dir = tempfile::tempdir().unwrap();
     let share = share(dir.path());
     let (workplace, outputs) = rendered(&share, 1, &[("a.bin", "file"), ("o.xml", "<x/>")]);
-    share.publish(&workplace, &outputs).unwrap();
+    share.publish(&workplace, &outputs, &mut || {}).unwrap();
     let at = Ticks::parse("2026-11-22T10:15:00Z").unwrap();
     let later = Ticks::parse("2026-11-22T12:15:00Z").unwrap();
     let judge = |when: &str, now| look(&share).unwrap().judge(when.parse().unwrap(), &outputs, at, now);
@@ -147,12 +147,12 @@ fn purge_deletes_only_what_is_unchanged_and_certifies_it() {
     let certificates = dir.path().join("evidence/purge");
     let share = share(&dir.path().join("pickup"));
     let (workplace, outputs) = rendered(&share, 1, &[("a.bin", "file"), ("o.xml", "<x/>")]);
-    share.publish(&workplace, &outputs).unwrap();
+    share.publish(&workplace, &outputs, &mut || {}).unwrap();
     fs::write(share.path("o.xml.ack"), "").unwrap();
     let now = Ticks::parse("2026-11-23T10:15:00Z").unwrap();
 
     fs::write(share.path("o.xml"), "<y/>").unwrap();
-    let prepare = |batch: &BatchRow| Purge::prepare(&share, batch, &outputs, "acknowledged", now);
+    let prepare = |batch: &BatchRow| Purge::prepare(&share, batch, &outputs, "acknowledged", now, &mut || {});
     assert!(matches!(prepare(&batch()), Err(PickupError::Changed { .. })));
     assert!(share.path("a.bin").exists() && share.path("o.xml").exists(), "nothing of the batch is deleted");
 
@@ -200,7 +200,7 @@ fn a_file_that_reads_back_otherwise_is_not_published() {
     // Behind its back, in the part that is already written out.
     let other = fs::OpenOptions::new().write(true).open(draft.path("a.xml")).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&other, b"y", 0).unwrap();
-    let finished = file.finish(OutputKind::Output, 0, 1);
+    let finished = file.finish(OutputKind::Output, 0, 1, &mut || {});
     assert!(matches!(finished, Err(PickupError::ReadBack { .. })), "{finished:?}");
 }
 
@@ -211,8 +211,8 @@ fn compressed_output_decompresses_to_what_was_written() {
     let draft = Draft::begin(&share, 1).unwrap();
     let mut file = Temporary::create(&draft, "o.xml.zst", Compression::Zstd).unwrap();
     file.write_all(&b"<x/>".repeat(10_000)).unwrap();
-    let output = file.finish(OutputKind::Output, 0, 1).unwrap();
-    share.publish(&draft.keep().unwrap(), std::slice::from_ref(&output)).unwrap();
+    let output = file.finish(OutputKind::Output, 0, 1, &mut || {}).unwrap();
+    share.publish(&draft.keep().unwrap(), std::slice::from_ref(&output), &mut || {}).unwrap();
     let packed = fs::read(dir.path().join("o.xml.zst")).unwrap();
     assert_eq!(packed.len() as u64, output.size);
     assert_eq!(zstd::decode_all(packed.as_slice()).unwrap(), b"<x/>".repeat(10_000));
@@ -230,11 +230,11 @@ fn two_renderings_of_one_batch_never_touch_each_other() {
     let (workplace, outputs) = rendered(&share, 6, &[("o.xml", "<x/>"), ("p.xml", "<p/>")]);
 
     half.write_all(b"/>").unwrap();
-    half.finish(OutputKind::Output, 0, 1).unwrap();
+    half.finish(OutputKind::Output, 0, 1, &mut || {}).unwrap();
     let mut next = Temporary::create(&paused, "p.xml", Compression::None).unwrap();
     next.write_all(b"<h").unwrap();
     next.flush().unwrap();
-    share.publish(&workplace, &outputs).unwrap();
+    share.publish(&workplace, &outputs, &mut || {}).unwrap();
     assert_eq!(fs::read(dir.path().join("o.xml")).unwrap(), b"<x/>");
     assert_eq!(fs::read(dir.path().join("p.xml")).unwrap(), b"<p/>");
 }
@@ -246,7 +246,7 @@ fn a_recorded_rendering_outlives_the_clearing_of_an_earlier_holder() {
     let (recorded, outputs) = rendered(&share, 6, &[("o.xml", "<x/>")]);
     // It was paused after it had asked what is recorded, which was nothing then.
     share.clear_workplaces(5, &[]).unwrap();
-    share.publish(&recorded, &outputs).unwrap();
+    share.publish(&recorded, &outputs, &mut || {}).unwrap();
     assert!(dir.path().join("o.xml").exists());
 }
 
@@ -287,7 +287,7 @@ fn a_rendering_of_an_earlier_version_is_published() {
     let (made, outputs) = rendered(&share, 1, &[("o.xml", "<x/>")]);
     let inside = dir.path().join(".inprogress");
     fs::rename(inside.join(made.directory).join("o.xml_inprogress"), inside.join("o.xml_inprogress")).unwrap();
-    share.publish(&Workplace::default(), &outputs).unwrap();
+    share.publish(&Workplace::default(), &outputs, &mut || {}).unwrap();
     assert_eq!(fs::read(dir.path().join("o.xml")).unwrap(), b"<x/>");
 }
 
@@ -297,11 +297,11 @@ fn a_batch_is_only_published_on_the_share_it_was_rendered_on() {
     let (here, there) = (share(&dir.path().join("here")), share(&dir.path().join("there")));
     let (workplace, outputs) = rendered(&here, 1, &[("o.xml", "<x/>")]);
     // On the other share the file is under neither name, and that must not read as "taken".
-    assert!(matches!(there.publish(&workplace, &outputs), Err(PickupError::NotTheShare { .. })));
+    assert!(matches!(there.publish(&workplace, &outputs, &mut || {}), Err(PickupError::NotTheShare { .. })));
     let error = there.owns(&workplace).unwrap_err().to_string();
     assert!(error.contains(&workplace.share), "{error}");
     here.discard(&workplace).unwrap();
-    assert!(matches!(here.publish(&workplace, &outputs), Err(PickupError::NotTheShare { .. })));
+    assert!(matches!(here.publish(&workplace, &outputs, &mut || {}), Err(PickupError::NotTheShare { .. })));
 }
 
 #[test]
@@ -314,4 +314,22 @@ fn a_share_keeps_its_id_and_notices_another_in_its_place() {
     fs::rename(&mount, dir.path().join("away")).unwrap();
     share(&mount);
     assert!(matches!(first.check(), Err(PickupError::NotTheShare { .. })));
+}
+
+/// So that whoever waits for the share meanwhile gets a turn, and nobody takes long work for a share that hangs.
+#[test]
+fn large_files_are_read_back_in_parts() {
+    const SIZE: usize = 20 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let share = share(dir.path());
+    let draft = Draft::begin(&share, 1).unwrap();
+    let mut file = Temporary::create(&draft, "large", Compression::None).unwrap();
+    file.write_all(&vec![7; SIZE]).unwrap();
+    let mut pauses = 0;
+    let output = file.finish(OutputKind::Attachment, 0, 0, &mut || pauses += 1).unwrap();
+    assert_eq!(pauses, 3, "after the sync, and after each 8 MiB but the last");
+    share.publish(&draft.keep().unwrap(), std::slice::from_ref(&output), &mut || {}).unwrap();
+    pauses = 0;
+    Purge::prepare(&share, &batch(), &[output], "acknowledged", Ticks::now(), &mut || pauses += 1).unwrap();
+    assert_eq!(pauses, 2);
 }

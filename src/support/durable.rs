@@ -53,6 +53,10 @@ impl<T> WithPath<T> for rustix::io::Result<T> {
     }
 }
 
+/// How much of a large file is read or synced at a time: seconds of work even for a slow network share, and enough that the
+/// waits between parts weigh nothing.
+pub const PART_BYTES: u64 = 8 << 20;
+
 /// Begins a file that is not there yet.
 ///
 /// # Errors
@@ -71,6 +75,16 @@ pub fn sync_file(file: &File, path: &Path, step: Step) -> Result<(), PathError> 
     file.sync_all().at("sync", path)?;
     reached(step);
     Ok(())
+}
+
+/// Writes out what a file holds so far, so that syncing all of a large one at its end takes no longer than syncing a small one.
+///
+/// Nothing may rely on it, hence no [`Step`]: the file is durable only once [`sync_file`] has returned.
+///
+/// # Errors
+/// When the file cannot be synced; it must then be written anew.
+pub fn sync_part(file: &File) -> io::Result<()> {
+    file.sync_data()
 }
 
 /// Syncs a directory, so that names created, renamed or removed in it are durable.
@@ -325,17 +339,30 @@ pub fn replace(from: &Path, to: &Path, step: Step) -> Result<(), PathError> {
 /// # Errors
 /// When the file cannot be opened or read.
 pub fn digest_file(path: &Path) -> Result<(u64, [u8; 32]), PathError> {
+    digest_file_in_parts(path, &mut || {})
+}
+
+/// As [`digest_file`]; `pause` is called after each part of [`PART_BYTES`] that is not the last.
+///
+/// # Errors
+/// As [`digest_file`].
+pub fn digest_file_in_parts(path: &Path, pause: &mut dyn FnMut()) -> Result<(u64, [u8; 32]), PathError> {
     let mut file = File::open(path).at("open", path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 128 * 1024];
-    let mut size = 0;
+    let (mut size, mut part) = (0, 0);
     loop {
+        if part >= PART_BYTES {
+            part = 0;
+            pause();
+        }
         let read = file.read(&mut buffer).at("read", path)?;
         if read == 0 {
             return Ok((size, hasher.finalize().into()));
         }
         hasher.update(&buffer[..read]);
         size += read as u64;
+        part += read as u64;
     }
 }
 
