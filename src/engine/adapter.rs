@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, Notify};
@@ -249,8 +250,9 @@ impl AdapterWriter {
     ) -> Result<Option<(BatchId, Duration)>, EngineError> {
         let desk = &self.desk;
         let grace = decide::grace(desk.shared.config.files.grace, desk.adapter.interval);
+        let held_up = desk.shared.files_held_up.load(Ordering::Relaxed);
         for batch in batches.iter().filter(|batch| decide::line(batch) == self.line) {
-            if let Some(longest) = decide::waits_for_files(batch, pace, grace, now)
+            if let Some(longest) = decide::waits_for_files(batch, pace, (grace, held_up), now)
                 && !desk.shared.staging.pending_files(batch.range).await?.is_empty()
             {
                 return Ok(Some((batch.id, longest)));

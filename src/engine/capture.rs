@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -222,7 +223,7 @@ impl Fetcher {
         if self.done.is_empty() {
             return Ok(());
         }
-        self.give_up_failed();
+        let mut held_up = self.give_up_failed();
         let shared = Arc::clone(&self.shared);
         // From when contents are in their places until it is recorded that they are referred to, none may be swept.
         let gate = shared.files_gate(VaultUse::Capture).await?;
@@ -252,7 +253,7 @@ impl Fetcher {
                 (Ok(_), _) => {}
             }
         }
-        self.give_up_failed();
+        held_up |= self.give_up_failed();
         let now = Ticks::now();
         let (mut settled, mut postponed) = (Vec::new(), Vec::new());
         for attempt in &self.done {
@@ -268,6 +269,9 @@ impl Fetcher {
             shared.staging.postpone_files(&postponed).await?;
         }
         drop(gate);
+        if !held_up && self.done.iter().any(brought) {
+            shared.files_held_up.store(false, Ordering::Relaxed);
+        }
         for attempt in self.done.drain(..) {
             self.underway.remove(&attempt.file.seq);
         }
@@ -275,23 +279,28 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Leaves files for later that the vault could not take, and rests for a while.
-    fn give_up_failed(&mut self) {
-        let (mut failed, underway) = (false, &mut self.underway);
+    /// Leaves files for later that the vault could not take, and rests for a while. Tells whether its disk was the reason.
+    fn give_up_failed(&mut self) -> bool {
+        let (mut failed, mut held_up, underway) = (false, false, &mut self.underway);
         self.done.retain(|attempt| match &attempt.taken {
             Ok(_) => true,
             Err(error) => {
                 failed = true;
+                held_up |= matches!(error, VaultError::Disk(_));
                 tracing::warn!(seq = attempt.file.seq, error = describe(error), "the vault cannot take a file");
                 underway.remove(&attempt.file.seq);
                 false
             }
         });
+        if held_up {
+            self.shared.files_held_up.store(true, Ordering::Relaxed);
+        }
         if failed {
             self.rests_until = Some(Instant::now() + self.vault_trouble.after_failure());
         } else if !self.done.is_empty() {
             self.vault_trouble.reset();
         }
+        held_up
     }
 
     /// What is to be recorded of an attempt.
@@ -328,6 +337,11 @@ impl Fetcher {
     }
 }
 
+/// Whether the vault has taken something: then it is not what holds files up.
+fn brought(attempt: &Attempt) -> bool {
+    matches!(&attempt.taken, Ok(Taken { bytes: Some(_), .. }))
+}
+
 /// What is to be recorded of an attempt.
 enum Follows {
     Settled(Capture),
@@ -353,6 +367,10 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
                     TICK
                 }
                 Err(error) => {
+                    // Staging holds up batches by itself, and what is configured wrongly is somebody else's to tell.
+                    if matches!(error, EngineError::Vault(VaultError::Disk(_))) {
+                        fetcher.shared.files_held_up.store(true, Ordering::Relaxed);
+                    }
                     let wait = backoff.after_failure();
                     tracing::warn!(error = describe(&error), wait_ms = wait.as_millis(), "files wait");
                     wait

@@ -24,6 +24,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(2);
 /// Waits between attempts at a batch that could not be rendered.
 const BATCH_RETRY_FIRST: Duration = Duration::from_secs(10);
 const BATCH_RETRY_LONGEST: Duration = Duration::from_secs(3600);
+/// How soon a batch looks again whether files are still held up by us; it is told when some have come.
+const HELD_UP_LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Waits between attempts to get a file, and the longest that a giver may ask for.
 const FILE_RETRY_FIRST: Duration = Duration::from_secs(1);
 const FILE_RETRY_LONGEST: Duration = Duration::from_secs(900);
@@ -151,16 +153,24 @@ pub(super) fn grace(grace: Span, interval: Span) -> Duration {
 }
 
 /// How much longer a batch may wait for files that have not come; `None`: it is rendered without them. Waiting is
-/// over at once where the clock has been put back before the end of the interval.
-pub(super) fn waits_for_files(batch: &BatchRow, pace: Pace, grace: Duration, now: Ticks) -> Option<Duration> {
+/// over at once where the clock has been put back before the end of the interval. `held_up`: that they have not come is our own doing;
+/// then it waits until that is mended.
+pub(super) fn waits_for_files(
+    batch: &BatchRow,
+    pace: Pace,
+    (grace, held_up): (Duration, bool),
+    now: Ticks,
+) -> Option<Duration> {
+    let is_new = batch.state == BatchState::Cut && batch.range.from < batch.range.to && line(batch) == Line::Batches;
+    if !is_new {
+        return None;
+    }
+    if held_up {
+        return Some(HELD_UP_LOOK_AGAIN);
+    }
     // One that was cut late, after a standstill, is not to be without grace for that.
     let from = batch.interval_end.max(batch.cut_at);
-    let waits = pace == Pace::WhenDue
-        && batch.state == BatchState::Cut
-        && batch.attempts == 0
-        && batch.range.from < batch.range.to
-        && line(batch) == Line::Batches
-        && from <= now;
+    let waits = pace == Pace::WhenDue && batch.attempts == 0 && from <= now;
     let until = from.plus(grace);
     (waits && now < until).then(|| until.since(now))
 }
@@ -382,12 +392,19 @@ mod tests {
     fn a_batch_waits_for_files_once_and_not_beyond_the_grace() {
         let grace = grace(Span::from_secs(30), Span::from_secs(20));
         assert_eq!(grace, 20 * SECOND, "never longer than another interval");
-        let waits = |batch: &BatchRow, now| waits_for_files(batch, Pace::WhenDue, grace, now);
+        let waits = |batch: &BatchRow, now| waits_for_files(batch, Pace::WhenDue, (grace, false), now);
         assert_eq!(waits(&batch(1), at(60)), Some(20 * SECOND));
         assert_eq!(waits(&batch(1), at(79)), Some(SECOND));
         assert_eq!(waits(&batch(1), at(80)), None);
         assert_eq!(waits(&batch(1), at(59)), None, "the clock was put back");
-        assert_eq!(waits_for_files(&batch(1), Pace::AtOnce, grace, at(60)), None);
+        assert_eq!(waits_for_files(&batch(1), Pace::AtOnce, (grace, false), at(60)), None);
+        let held_up = |pace, now| waits_for_files(&batch(1), pace, (grace, true), now).is_some();
+        assert!(
+            held_up(Pace::WhenDue, at(9_000)) && held_up(Pace::AtOnce, at(60)),
+            "what is ours to mend is waited for"
+        );
+        let retried = BatchRow { attempts: 1, ..batch(1) };
+        assert!(waits_for_files(&retried, Pace::WhenDue, (grace, true), at(60)).is_some());
         for other in [
             BatchRow { state: BatchState::Rendered, ..batch(1) },
             BatchRow { attempts: 1, ..batch(1) },

@@ -30,7 +30,7 @@ mod told;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, Notify, watch as channel};
@@ -67,6 +67,9 @@ struct Shared {
     files_gate: Mutex<()>,
     /// Told when it was recorded what became of files.
     files_settled: Notify,
+    /// Whether it is our own doing that files do not come in: the vault's disk is full, for one. Batches wait for them then, as they
+    /// do when the share or staging fails; the grace is for what others owe us.
+    files_held_up: AtomicBool,
     /// Set when a batch was purged: staging may have events to purge.
     batch_purged: AtomicBool,
     /// The size of the newest signed head, while this process is the one that writes heads.
@@ -138,6 +141,7 @@ impl Engine {
             vault,
             files_gate: Mutex::default(),
             files_settled: Notify::new(),
+            files_held_up: AtomicBool::new(false),
             batch_purged: AtomicBool::default(),
             headed: channel::Sender::default(),
             lock,
@@ -233,6 +237,7 @@ impl Engine {
         };
         if let Err(error) = files {
             tracing::error!(error = describe(&error), "files could not be brought in");
+            shared.files_held_up.store(true, Ordering::Relaxed);
             trouble = Some(error);
         }
         for adapter in &config.adapter {

@@ -88,6 +88,7 @@ impl Workplace {
             // Between the two, somebody who clears may have taken it for one that was left.
             if lock.metadata().at("look at", &path)?.nlink() > 0 {
                 durable::create_new_dir(&dir, Step::DirectoryCreated)?;
+                durable::confirm_names(temporary)?;
                 return Ok(Self { dir, _lock: lock, next: AtomicU64::new(0) });
             }
         }
