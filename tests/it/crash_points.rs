@@ -25,8 +25,9 @@ use traffic::Traffic;
 /// Cases at work at the same time in one test: most of the time each of them waits for an interval to close.
 const AT_ONCE: usize = 4;
 /// How long a daemon may take to reach a step, on a machine that does much else besides.
-const REACHED_WITHIN: Duration = Duration::from_secs(90);
-/// How often the daemon gets more to do until it reaches the step.
+const REACHED_WITHIN: Duration = Duration::from_secs(180);
+/// How often the daemon gets more to do until it reaches the step; less and less often, so that a slow machine comes to the end of
+/// what there is, and to what follows from that.
 const WAVE_EVERY: Duration = Duration::from_millis(1500);
 /// Passes within which the work must be finished after the crash.
 const PASSES_MAX: usize = 30;
@@ -305,7 +306,7 @@ impl Case {
         let order = self.order.clone();
         let mut daemon = self.lab.daemon_with(&[(CRASH_AT, &order)]);
         let begun = Instant::now();
-        let mut next_wave = WAVE_EVERY;
+        let (mut next_wave, mut every) = (WAVE_EVERY, WAVE_EVERY);
         loop {
             if let Some(status) = daemon.ended() {
                 return self.died(status, &daemon.log());
@@ -314,7 +315,8 @@ impl Case {
                 return Err(format!("the step is never reached; the daemon's log:\n{}", daemon.log()));
             }
             if begun.elapsed() > next_wave {
-                next_wave += WAVE_EVERY;
+                every += WAVE_EVERY / 2;
+                next_wave += every;
                 self.traffic.wave(&self.lab);
                 // Those of the waves before have gone out without theirs by now.
                 self.traffic.late_files_come(&self.lab, 2);

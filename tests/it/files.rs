@@ -1,5 +1,8 @@
 //! Uploaded files that a server gives out over HTTP, from the spool to the share.
 
+mod cases;
+mod names;
+
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +17,8 @@ use crate::support::{Lab, Store, eventually, messages};
 const LARGE_BYTES: usize = 200 << 20;
 const BLOCK: usize = 1 << 20;
 
-/// Gives out `/small` and `/large` and keeps silent about `/silent`; everything else is not there. Its thread ends with the test's process.
+/// Gives out `/small` and `/large`, breaks off in the middle of `/cut` when it is asked for the first time, and keeps silent about
+/// `/silent`; everything else is not there. Its thread ends with the test's process.
 struct FileServer {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
@@ -56,8 +60,14 @@ fn serve(mut stream: TcpStream, requests: &Mutex<Vec<String>>) -> io::Result<()>
     let mut reader = BufReader::new(stream.try_clone()?);
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    requests.lock().unwrap().push(head);
+    let asked = {
+        let mut requests = requests.lock().unwrap();
+        requests.push(head);
+        requests.iter().filter(|head| head.starts_with(&format!("GET {path} "))).count()
+    };
     match path.as_str() {
+        "/cut" if asked == 1 => write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf "),
+        "/cut" => write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf and h"),
         // Never answers, never closes.
         "/silent" => stream.read_exact(&mut [0]),
         "/small" => write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsmall"),
@@ -274,6 +284,10 @@ fn what_never_comes_ends_at_the_deadline_with_an_alert_that_a_person_closes() {
     assert!(alert().is_none());
     let again = lab.run(&["alert", "close", "file-missing", "files of /web/1", "--reason", "again"]);
     assert_eq!(again.status.code(), Some(1));
+    let acts = lab.json(&["acts"]);
+    let act = ["what", "subject", "reason"].map(|key| acts[0][key].as_str().unwrap());
+    assert_eq!(act, ["alert close", "file-missing about files of /web/1", "it was deleted"]);
+    assert_eq!(acts.as_array().unwrap().len(), 1, "what was not done is not recorded: {acts}");
     let batch = lab.json(&["batch", "list", "--adapter", "canonical"])[0]["id"].to_string();
     assert_eq!(lab.json(&["batch", "show", &batch])["missing"][0]["state"], "never");
     assert_eq!(messages(&lab.pickup("canonical")).len(), 1, "nothing follows any more");
