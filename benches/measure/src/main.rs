@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
-use parts::{Bench, Part, Sizes};
+use parts::{Bench, Extent, Part, Sizes};
 
 /// Measure Chancery, the machine's limits and a Python pipeline, side by side
 #[derive(Debug, Parser)]
@@ -33,6 +33,9 @@ struct Args {
     /// A run that shows only that everything works: small and once
     #[arg(long)]
     quick: bool,
+    /// Growth to 5,000,000 events, and the backlog of an hour: takes hours and about 20 GB of disk
+    #[arg(long, conflicts_with = "quick")]
+    large: bool,
     /// How often each is measured [default: 3, quick: 1]
     #[arg(long)]
     runs: Option<u32>,
@@ -62,7 +65,12 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let sizes = Sizes::new(args.quick, args.runs, args.events);
+    let extent = match (args.quick, args.large) {
+        (true, _) => Extent::Quick,
+        (_, true) => Extent::Large,
+        _ => Extent::Usual,
+    };
+    let sizes = Sizes::new(extent, args.runs, args.events);
     std::fs::create_dir_all(&args.dir).with_context(|| format!("cannot create {}", args.dir.display()))?;
     let chancery = std::path::absolute(&args.chancery).context("where is the binary?")?;
     anyhow::ensure!(chancery.is_file(), "{} is no file: build it first", chancery.display());

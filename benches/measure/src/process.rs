@@ -27,6 +27,9 @@ pub(crate) struct Running {
     child: Child,
 }
 
+/// How often it is looked at what a process takes.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// What a process has taken so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Taken {
@@ -87,6 +90,22 @@ impl Running {
             line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()
         };
         children.iter().chain([&self.child.id().to_string()]).filter_map(resident).sum::<f64>() / 1024.0
+    }
+
+    /// Waits until it has ended by itself, and well; gives back what it took, but for the last moments.
+    pub(crate) fn finish(mut self, log: &Path) -> Result<Taken> {
+        let mut taken = Taken::default();
+        loop {
+            // What has ended has no memory to be told of.
+            if let Ok(now) = self.taken() {
+                taken = Taken { seconds: now.seconds, peak: taken.peak.max(now.peak) };
+            }
+            if self.child.try_wait()?.is_some_and(|status| status.success()) {
+                return Ok(taken);
+            }
+            self.check(log)?;
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Tells it to stop and waits until it has.

@@ -99,6 +99,11 @@ impl Site {
         Running::start(self.command().arg("run"), &self.log())
     }
 
+    /// Starts what ends when everything is done.
+    pub(crate) fn run_once(&self) -> Result<Running> {
+        Running::start(self.command().args(["run", "--once"]), &self.log())
+    }
+
     /// Starts it pinned to one processor.
     pub(crate) fn run_on_one_core(&self, arguments: &[&str]) -> Result<()> {
         let whole = self.command();

@@ -1,5 +1,7 @@
 //! What is measured: one module for each part. Every part runs what it compares in turns.
 
+mod catch_up;
+mod growth;
 mod idle;
 mod ingest;
 mod interval;
@@ -34,10 +36,14 @@ pub(crate) enum Part {
     Latency,
     /// What an idle daemon costs, and what it costs publishers
     Idle,
+    /// Whether an event costs the same when many more wait, or in many more rooms
+    Growth,
+    /// How soon a backlog is worked off while new events keep coming
+    CatchUp,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::IngestPostgres,
         Self::IngestSqlite,
         Self::Interval,
@@ -45,6 +51,8 @@ impl Part {
         Self::EndToEnd,
         Self::Latency,
         Self::Idle,
+        Self::Growth,
+        Self::CatchUp,
     ];
 
     /// The word on the command line, and the name of the file of results.
@@ -57,6 +65,8 @@ impl Part {
             Self::EndToEnd => "end-to-end",
             Self::Latency => "latency",
             Self::Idle => "idle",
+            Self::Growth => "growth",
+            Self::CatchUp => "catch-up",
         }
     }
 
@@ -69,6 +79,8 @@ impl Part {
             Self::EndToEnd => "End to end",
             Self::Latency => "Delay at 1,000 events/s",
             Self::Idle => "Idle cost",
+            Self::Growth => "Growth",
+            Self::CatchUp => "Catching up",
         }
     }
 }
@@ -83,14 +95,39 @@ pub(crate) struct Sizes {
     pub(crate) events_end_to_end: usize,
     /// Seconds of a measurement that takes a fixed time.
     pub(crate) seconds: u64,
+    /// Events that wait, from few to many.
+    pub(crate) growth: [usize; 2],
+    /// Rooms that the events of one measurement are spread over, from few to many.
+    pub(crate) rooms: [usize; 2],
+    /// Events that wait when catching up begins.
+    pub(crate) backlog: usize,
 }
 
 impl Sizes {
-    pub(crate) fn new(quick: bool, runs: Option<u32>, events: Option<usize>) -> Self {
-        let usual = if quick {
-            Self { runs: 1, events: 4_000, events_end_to_end: 4_000, seconds: 3 }
-        } else {
-            Self { runs: 3, events: 200_000, events_end_to_end: 1_000_000, seconds: 30 }
+    pub(crate) fn new(extent: Extent, runs: Option<u32>, events: Option<usize>) -> Self {
+        let rooms = [10, 100_000];
+        let usual = match extent {
+            Extent::Quick => Self {
+                runs: 1,
+                events: 4_000,
+                events_end_to_end: 4_000,
+                seconds: 3,
+                growth: [1_000, 4_000],
+                rooms: [10, 1_000],
+                backlog: 4_000,
+            },
+            Extent::Usual => Self {
+                runs: 3,
+                events: 200_000,
+                events_end_to_end: 1_000_000,
+                seconds: 30,
+                growth: [100_000, 1_000_000],
+                rooms,
+                backlog: 360_000,
+            },
+            Extent::Large => {
+                Self { growth: [100_000, 5_000_000], backlog: 3_600_000, ..Self::new(Extent::Usual, None, None) }
+            }
         };
         Self {
             runs: runs.unwrap_or(usual.runs).max(1),
@@ -99,6 +136,17 @@ impl Sizes {
             ..usual
         }
     }
+}
+
+/// How much time there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Only whether everything works.
+    Quick,
+    /// As for the page.
+    Usual,
+    /// As for the page, with the backlog of an hour and with 5,000,000 events.
+    Large,
 }
 
 /// What measuring needs.
@@ -145,6 +193,8 @@ impl Bench {
             Part::EndToEnd => pipeline::measure(self, &mut measured).await?,
             Part::Latency => latency::measure(self, &mut measured).await?,
             Part::Idle => idle::measure(self, &mut measured).await?,
+            Part::Growth => growth::measure(self, &mut measured).await?,
+            Part::CatchUp => catch_up::measure(self, &mut measured).await?,
         }
         Ok(measured)
     }
