@@ -190,15 +190,15 @@ fn trace_of(shim: &Shim) -> Vec<Call> {
 
 /// Whether the same process synced the same directory at another time too, and changed no name in it between the two.
 ///
-/// Nothing relies on the log of evidence before the commit that says how much of it is written: there any later sync will do that
-/// comes before a commit.
+/// Nothing relies on the log of evidence before the commit that says how much of it is written, nor on what lies beside the
+/// workplaces of a share before the commit that names one: there any later sync will do that comes before a commit.
 fn synced_without_it(calls: &[Call], skipped: usize) -> bool {
     let (run, dir) = (calls[skipped].run, &calls[skipped].path);
     let named = |name: &str| dir.components().any(|part| part.as_os_str() == name);
-    let is_of_the_log = named("evidence") && !named("purge");
+    let relied_on_by_commits = named("evidence") && !named("purge") || dir.ends_with(".inprogress");
     let no_matter = |at: usize| {
         !calls[at.min(skipped)..at.max(skipped)].iter().any(|call| {
-            if is_of_the_log && at > skipped {
+            if relied_on_by_commits && at > skipped {
                 return call.op == "write" && call.path.extension().is_some_and(|ending| ending == "db-wal");
             }
             let changes = ["create", "mkdir", "rename", "unlink"].contains(&call.op.as_str());
