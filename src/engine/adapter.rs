@@ -26,11 +26,12 @@ use crate::evidence::list::EventList;
 use crate::model::Ticks;
 use crate::pickup::Share;
 use crate::staging::{
-    BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, Lease, RenderedBatch, StagingError,
-    Workplace,
+    BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, Lease, PendingFile, RenderedBatch,
+    StagingError, Workplace,
 };
 use crate::support::backoff::Backoff;
 use crate::transform::{TransformSpec, Transformer};
+use crate::vault::Giver;
 
 /// What the tasks of one adapter share.
 pub(super) struct AdapterShared {
@@ -252,9 +253,15 @@ impl AdapterWriter {
         let grace = decide::grace(desk.shared.config.files.grace, desk.adapter.interval);
         let held_up = desk.shared.files_held_up.load(Ordering::Relaxed);
         for batch in batches.iter().filter(|batch| decide::line(batch) == self.line) {
-            if let Some(longest) = decide::waits_for_files(batch, pace, (grace, held_up), now)
-                && !desk.shared.staging.pending_files(batch.range).await?.is_empty()
-            {
+            if decide::waits_for_files(batch, pace, (grace, true), now).is_none() {
+                continue;
+            }
+            let pending = desk.shared.staging.pending_files(batch.range).await?;
+            if pending.is_empty() {
+                continue;
+            }
+            let held_up = held_up || pace == Pace::WhenDue && pending.iter().any(is_ours_to_bring);
+            if let Some(longest) = decide::waits_for_files(batch, pace, (grace, held_up), now) {
                 return Ok(Some((batch.id, longest)));
             }
         }
@@ -486,4 +493,9 @@ impl AdapterWriter {
     fn untransformed(&self) -> Adapter {
         Adapter { transform: None, schema: None, heartbeat_file: false, ..self.desk.adapter.clone() }
     }
+}
+
+/// Whether nobody else owes a file: its bytes stand in the event, or nobody has looked yet where they are.
+fn is_ours_to_bring(file: &PendingFile) -> bool {
+    file.giver.is_empty() || file.giver == Giver::Event.key()
 }
