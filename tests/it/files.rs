@@ -267,7 +267,7 @@ fn a_late_file_follows_once_and_changes_nothing_that_went_out() {
 
 #[test]
 fn what_never_comes_ends_at_the_deadline_with_an_alert_that_a_person_closes() {
-    let (lab, events) = repository("deadline = \"4s\"\n", &[("never", serde_json::json!({}))]);
+    let (lab, events) = repository("deadline = \"20s\"\n", &[("never", serde_json::json!({}))]);
     lab.spool("day.ndjson", &events);
     let _daemon = lab.daemon();
     eventually("the batch goes out", || messages(&lab.pickup("canonical")).len() == 1);

@@ -44,7 +44,7 @@ fn a_file_that_changes_while_it_is_read_is_taken_again_and_never_half() {
 
 #[test]
 fn a_file_that_is_deleted_while_it_is_read_is_missing_and_no_half_of_it_is_kept() {
-    let (lab, daemon) = in_the_middle("deadline = \"3s\"\n");
+    let (lab, daemon) = in_the_middle("deadline = \"20s\"\n");
     fs::remove_file(lab.path("repository/moving")).unwrap();
     daemon.signal(Signal::CONT);
     eventually("the batch goes out", || of_event(&lab, "0").len() == 1);
