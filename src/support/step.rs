@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use rustix::process::{Signal, getpid, kill_process};
+use nix::sys::signal::{Signal, raise};
 
 /// The variable that names the step at which the process kills itself (SIGKILL).
 pub const CRASH_AT: &str = "CHANCERY_CRASH_AT";
@@ -350,7 +350,7 @@ static ORDERS: OnceLock<Vec<Order>> = OnceLock::new();
 /// When a variable names no step, or its count is none.
 pub fn orders(variable: impl Fn(&str) -> Option<String>) -> Result<Vec<Order>, OrderError> {
     let mut orders = Vec::new();
-    for (name, signal) in [(CRASH_AT, Signal::KILL), (PAUSE_AT, Signal::STOP)] {
+    for (name, signal) in [(CRASH_AT, Signal::SIGKILL), (PAUSE_AT, Signal::SIGSTOP)] {
         if let Some(text) = variable(name) {
             orders.push(order(name, signal, &text)?);
         }
@@ -407,8 +407,9 @@ fn carry_out(step: Step) {
         if counted == Ok(1) {
             // Standard error, not the log: it must be out before the process is gone.
             eprintln!("{} = {}", order.variable, step.name());
-            // A process may always signal itself.
-            let _ = kill_process(getpid(), order.signal);
+            // To this very thread, which then does nothing more: another one might take a signal to the process when it next
+            // runs, and this one would go on until then. A thread may always signal itself.
+            let _ = raise(order.signal);
         }
     }
 }
@@ -458,7 +459,7 @@ mod tests {
         assert!(orders(|_| None).unwrap().is_empty());
         let both = orders(|_| Some("synced".into())).unwrap();
         assert_eq!(both.iter().map(Order::variable).collect::<Vec<_>>(), [CRASH_AT, PAUSE_AT]);
-        assert_eq!((both[0].signal, both[1].signal), (Signal::KILL, Signal::STOP));
+        assert_eq!((both[0].signal, both[1].signal), (Signal::SIGKILL, Signal::SIGSTOP));
     }
 
     #[test]

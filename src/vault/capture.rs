@@ -251,7 +251,7 @@ impl<'a> Steady<'a> {
     }
 }
 
-/// Inode, size and the times of the last change to content and inode.
+/// Inode and device, size, and when its content was last changed.
 fn state(found: &Metadata) -> [i128; 4] {
     const SECOND: i128 = 1_000_000_000;
     let written = i128::from(found.mtime()) * SECOND + i128::from(found.mtime_nsec());
