@@ -265,7 +265,8 @@ fn write_unless_there(path: &Path, bytes: &[u8], mode: u32, commit: Commit) -> R
 /// an older one), and syncs the directory.
 ///
 /// # Errors
-/// When any of the steps fails; then the old file, if any, still stands.
+/// When any of the steps fails; then the old file, if any, still stands. `AlreadyExists` when what stands there is a device, pipe, socket
+/// or directory.
 pub fn write_whole(path: &Path, bytes: &[u8], commit: Commit) -> Result<(), PathError> {
     write_pieces(path, commit, |file, temporary| file.write_all(bytes).at("write", temporary))
 }
@@ -280,6 +281,7 @@ pub fn write_pieces<E: From<PathError>>(
     commit: Commit,
     write: impl FnOnce(&mut File, &Path) -> Result<(), E>,
 ) -> Result<(), E> {
+    refuse_to_replace_what_is_no_file(path)?;
     let temporary = temporary_of(path);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).open(&temporary).at("create", &temporary)?;
@@ -287,6 +289,19 @@ pub fn write_pieces<E: From<PathError>>(
     sync_file(&file, &temporary, commit.pending)?;
     fs::rename(&temporary, path).at("rename to", path)?;
     Ok(sync_dir(parent(path), commit.done)?)
+}
+
+/// A device, pipe or socket would be gone, also for everybody else: whoever named `/dev/null` or `/dev/stdout` meant something else.
+fn refuse_to_replace_what_is_no_file(path: &Path) -> Result<(), PathError> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            let what =
+                "it is no regular file, and would be replaced by one; name a file, or nothing for standard output";
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, what)).at("write", path)
+        }
+        // What cannot be looked at is told by what follows.
+        _ => Ok(()),
+    }
 }
 
 /// Writes a secret as [`write_new`] writes a file, readable by its owner alone from the first byte on.
@@ -374,4 +389,35 @@ fn temporary_of(path: &Path) -> PathBuf {
 
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+
+    use std::os::unix::fs::{FileTypeExt as _, symlink};
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str| write_whole(&dir.path().join(name), b"new", Commit::EXPORT_WRITTEN);
+        fs::write(dir.path().join("old"), "old").unwrap();
+        for name in ["old", "young"] {
+            write(name).unwrap();
+            assert_eq!(fs::read(dir.path().join(name)).unwrap(), b"new");
+        }
+        let _listening = UnixListener::bind(dir.path().join("socket")).unwrap();
+        symlink("socket", dir.path().join("link")).unwrap();
+        fs::create_dir(dir.path().join("directory")).unwrap();
+        for name in ["socket", "link", "directory"] {
+            let error = write(name).unwrap_err();
+            assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists, "{name}: {error}");
+        }
+        assert!(fs::symlink_metadata(dir.path().join("socket")).unwrap().file_type().is_socket());
+        assert!(fs::symlink_metadata(dir.path().join("link")).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 5, "nothing is left beside them");
+    }
 }
