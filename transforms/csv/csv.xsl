@@ -35,7 +35,7 @@
       <xsl:text>sender_bot,sender_company,message_id,in_reply_to,thread,text,previous_text,replacement,reaction,change,</xsl:text>
       <xsl:text>member,member_name,member_previous_name,member_role,history_from,history_to,history_limit,file_id,file_name,file_on_share,</xsl:text>
       <xsl:text>media_type,size,sha256,missing,late,conflict,time_is_receipt,mismatch,joined,left,inferred,source,event,sequence,</xsl:text>
-      <xsl:text>event_type,received,text_exact_base64,others_exact_base64,raw_base64&#13;&#10;</xsl:text>
+      <xsl:text>event_type,received,text_exact_base64,others_exact_base64,raw_base64,completes&#13;&#10;</xsl:text>
     </xsl:if>
     <xsl:apply-templates select="Conversations/Conversation"/>
   </xsl:template>
@@ -102,6 +102,7 @@
     <xsl:call-template name="cell"><xsl:with-param name="text" select="@c:original"/></xsl:call-template>
     <xsl:call-template name="cell"><xsl:with-param name="text" select="@c:originals"/></xsl:call-template>
     <xsl:call-template name="cell"><xsl:with-param name="text" select="@c:raw"/></xsl:call-template>
+    <xsl:call-template name="cell"><xsl:with-param name="text" select="@c:completes"/></xsl:call-template>
     <xsl:text>&#13;&#10;</xsl:text>
   </xsl:template>
 
@@ -123,7 +124,7 @@
     <xsl:call-template name="cell"><xsl:with-param name="text" select="@joined"/></xsl:call-template>
     <xsl:call-template name="cell"><xsl:with-param name="text" select="@left"/></xsl:call-template>
     <xsl:call-template name="cell"><xsl:with-param name="text" select="@inferred"/></xsl:call-template>
-    <xsl:text>,,,,,,,,&#13;&#10;</xsl:text>
+    <xsl:text>,,,,,,,,,&#13;&#10;</xsl:text>
   </xsl:template>
 
   <xsl:template name="room">
