@@ -34,6 +34,8 @@ pub struct Told {
     pub room: String,
     /// What the canonical XML must say; `None` for the two types that make no message.
     pub facts: Option<Facts>,
+    /// Whether its bytes are the chat server's to bring, in its own time.
+    pub by_path: bool,
     /// What a FileDump must say: nothing for joins and leaves, which it tells as participants.
     pub acts: Vec<Act>,
 }
@@ -94,7 +96,8 @@ impl Told {
         let kind = attribute("type")?;
         let data = event.get("data").unwrap_or(&Value::Null);
         let room = attribute("subject").or_else(|| text(&data["room"]["uri"])).unwrap_or_else(|| key.source.clone());
-        let mut told = Self { key, kind, room, facts: None, acts: Vec::new() };
+        let by_path = data["file"].get("location").is_some();
+        let mut told = Self { key, kind, room, facts: None, by_path, acts: Vec::new() };
         if let Some(meant) = message_type(&told.kind) {
             let time = attribute("time").and_then(|time| ticks(&time)).unwrap_or_default();
             told.facts = Some(told.facts_of(meant, data, time, body));
@@ -184,8 +187,13 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
+/// Of the bytes within; of a file in the repository, the digest that the event claims: what it speaks of is never anything else.
 fn file_digest(data: &Value) -> Option<String> {
-    Some(digest(&STANDARD.decode(data["file"]["inline"].as_str()?).ok()?))
+    let file = &data["file"];
+    if file.get("location").is_some() {
+        return text(&file["sha256"]);
+    }
+    Some(digest(&STANDARD.decode(file["inline"].as_str()?).ok()?))
 }
 
 /// What a reader of history asked for: the words, else the range, else how many.

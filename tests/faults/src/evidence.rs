@@ -198,7 +198,14 @@ mod tests {
             nature: Nature::Ordinary,
             sha256: digest(&body),
             body,
-            told: Some(Told { key, kind: "chat.message".into(), room: "/r".into(), facts: None, acts: Vec::new() }),
+            told: Some(Told {
+                key,
+                kind: "chat.message".into(),
+                room: "/r".into(),
+                facts: None,
+                by_path: false,
+                acts: Vec::new(),
+            }),
             confirmed: Some(std::time::Instant::now()),
         }
     }

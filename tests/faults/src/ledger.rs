@@ -166,12 +166,21 @@ impl Ledger {
         self.lock().entries.iter().filter(|entry| entry.confirmed.is_some()).count()
     }
 
-    /// Keys of the messages confirmed before an instant.
+    /// Keys of the messages confirmed so far.
+    pub fn messages(&self) -> Vec<Key> {
+        self.keys(|_, _| true)
+    }
+
+    /// Keys of the messages confirmed before an instant, but for those whose files the chat server brings when it likes.
     pub fn confirmed_before(&self, instant: Instant) -> Vec<Key> {
+        self.keys(|at, told| at < instant && !told.by_path)
+    }
+
+    fn keys(&self, wanted: impl Fn(Instant, &Told) -> bool) -> Vec<Key> {
         let inner = self.lock();
-        let messages = inner.entries.iter().filter(|entry| entry.confirmed.is_some_and(|at| at < instant));
-        let told = messages.filter_map(|entry| entry.told.as_ref());
-        told.filter(|told| told.facts.is_some()).map(|told| told.key.clone()).collect()
+        let confirmed = inner.entries.iter().filter_map(|entry| entry.confirmed.zip(entry.told.as_ref()));
+        let messages = confirmed.filter(|(at, told)| told.facts.is_some() && wanted(*at, told));
+        messages.map(|(_, told)| told.key.clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -27,6 +27,7 @@ use crate::reader::{HostileReader, Visible};
 use crate::servers::{Server, Servers};
 use crate::shim::Shim;
 use crate::site::{Site, Store, Ways};
+use crate::traffic::upload;
 
 /// How long a round may go on after its faults are over.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(120);
@@ -135,7 +136,7 @@ async fn stage(setting: &Setting, plan: &Plan, site: Site, begun: Instant) -> Ou
     let door = database.as_ref().map(Proxy::address);
     let through_door = door.and_then(|door| servers.postgres_url.as_ref().map(|url| Servers::through(url, door)));
     site.configure(&Ways { amqp_url: amqp_url.clone(), postgres_url: through_door })?;
-    let messages = plan.traffic.make(site.command("home", &[]), &mut Dice::new(plan.seed ^ 0xFA17, plan.round))?;
+    let day = plan.traffic.make(site.command("home", &[]), &mut Dice::new(plan.seed ^ 0xFA17, plan.round))?;
 
     let ledger = Arc::new(Ledger::create(&site.dir.join("ledger.ndjson"))?);
     let reader = HostileReader::open(site.watched())?;
@@ -150,8 +151,11 @@ async fn stage(setting: &Setting, plan: &Plan, site: Site, begun: Instant) -> Ou
     let scene = Arc::new(Scene { site, daemon, archive, broker, database, servers, shim, findings: Mutex::default() });
 
     let published = tokio::spawn({
-        let ledger = Arc::clone(&ledger);
-        async move { publish(&target, &ledger, messages).await }
+        let (ledger, repository) = (Arc::clone(&ledger), scene.site.repository());
+        async move {
+            let uploaded = upload(repository, day.uploads);
+            tokio::try_join!(publish(&target, &ledger, day.messages), uploaded)
+        }
     });
     let mut injected = tokio::task::JoinSet::new();
     for injection in plan.injections.clone() {
@@ -228,7 +232,7 @@ async fn drain(scene: &Scene, ledger: &Ledger, reader: &HostileReader) -> Option
     while begun.elapsed() < DRAIN_TIME_MAX {
         let mut visible = reader.visible();
         overlooked.add(&mut visible, &scene.site, &scene.archive.book(), reader);
-        let wanted = ledger.confirmed_before(Instant::now());
+        let wanted = ledger.messages();
         let canonical = scene.site.outputs().iter().filter(|output| !output.file_dump);
         let invisible: usize = canonical
             .map(|output| visible.get(output.name))

@@ -118,6 +118,8 @@ impl Site {
             mount(&["-t", "tmpfs", "-o", &format!("size={VOLUME_SIZE}"), "tmpfs"], &place)?;
             site.mounted.push(place);
         }
+        let repository = site.repository();
+        fs::create_dir_all(&repository).at("create", &repository)?;
         for output in &site.outputs {
             let share = site.share(output.name);
             fs::create_dir_all(&share).at("create", &share)?;
@@ -185,6 +187,11 @@ impl Site {
         self.dir.join("evidence")
     }
 
+    /// Where the chat server keeps its files.
+    pub fn repository(&self) -> PathBuf {
+        self.dir.join("repository")
+    }
+
     /// Directories that hold purge certificates.
     pub fn certificates(&self) -> Vec<PathBuf> {
         vec![self.evidence().join("purge")]
@@ -210,7 +217,7 @@ impl Site {
         let name = &self.name;
         let mut text = format!(
             "home = \"{home}\"\nlaboratory = true\n\n[[source]]\nuri = \"/channel-service/1\"\n\n[[source]]\nuri = \"/web/1\"\n\n\
-             [spool]\nenabled = false\n\n[files]\nvault = \"vault\"\n\n\
+             [spool]\nenabled = false\n\n[files]\nroot = \"repository\"\nvault = \"vault\"\n\n\
              [evidence]\ndirectory = \"evidence\"\nkey = \"evidence.key\"\n\n\
              [amqp]\nurl = \"{}\"\nexchange = \"{name}\"\nqueue = \"{name}.q\"\ndead_letter_exchange = \"{name}.dead\"\n\n",
             ways.amqp_url
