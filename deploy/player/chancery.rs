@@ -118,6 +118,11 @@ impl Chancery {
         Ok(Running { child, log })
     }
 
+    /// Does what is left to do, once.
+    pub(crate) fn run_once(&self) -> Outcome<()> {
+        self.succeed(["run", "--once"]).map(drop)
+    }
+
     fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("--config").arg(&self.config).args(args);
@@ -125,7 +130,7 @@ impl Chancery {
     }
 
     /// Runs a subcommand that must succeed.
-    fn succeed<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Outcome<Vec<u8>> {
+    pub(crate) fn succeed<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, args: I) -> Outcome<Vec<u8>> {
         let mut command = self.command(args);
         let output = command.output().map_err(|error| format!("cannot run {:?}: {error}", self.binary))?;
         if output.status.success() {

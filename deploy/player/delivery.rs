@@ -25,6 +25,15 @@ pub(crate) struct Day {
     slices: Vec<Slice>,
     /// What must come out at the other end.
     pub(crate) expected: Expected,
+    /// The first message of the day.
+    pub(crate) message: Sent,
+}
+
+/// An event as it is sent.
+pub(crate) struct Sent {
+    pub(crate) source: String,
+    pub(crate) id: String,
+    pub(crate) line: String,
 }
 
 #[derive(Clone)]
@@ -61,7 +70,7 @@ impl Day {
         let start = Timestamp::now() + Duration::from_millis(1500);
         chancery.simulate(seed, events, &start.to_string(), span, &whole)?;
         let text = fs::read_to_string(&whole)?;
-        let mut expected = Expected::default();
+        let (mut expected, mut message) = (Expected::default(), None);
         let mut cut: BTreeMap<u64, (u64, String)> = BTreeMap::new();
         for line in text.lines() {
             let event: Line<'_> = serde_json::from_str(line)?;
@@ -71,6 +80,13 @@ impl Day {
             slice.push_str(line);
             slice.push('\n');
             expected.add(&event.source, &event.id, &event.event_type);
+            if event.event_type == "chat.message.posted" {
+                message.get_or_insert_with(|| Sent {
+                    source: event.source.to_string(),
+                    id: event.id.to_string(),
+                    line: line.to_owned(),
+                });
+            }
         }
         let mut slices = Vec::with_capacity(cut.len());
         for (number, (events, text)) in cut {
@@ -78,7 +94,7 @@ impl Day {
             fs::write(&file, text)?;
             slices.push(Slice { due: SLICE * u32::try_from(number)?, events, file });
         }
-        Ok(Self { start, slices, expected })
+        Ok(Self { start, slices, expected, message: message.ok_or("the day has no message")? })
     }
 
     /// Delivers the slices, each as its second begins, on a thread of its own.

@@ -7,6 +7,7 @@
 mod archive;
 mod chancery;
 mod delivery;
+mod evidence;
 mod progress;
 mod reckoning;
 mod show;
@@ -86,6 +87,9 @@ fn play(options: &Options) -> Outcome<bool> {
 
     let reckoning = reckoning::reckon(&day.expected, &status, chancery.directory())?;
     show::everything(chancery.directory(), &snapshot, &status, &reckoning)?;
+    // What the daemon had not signed when it was stopped.
+    chancery.run_once()?;
+    evidence::checked(&chancery, &day.message)?;
     let wrong = reckoning.complaints();
     for complaint in wrong {
         eprintln!("quickstart: MISSING: {complaint}");
