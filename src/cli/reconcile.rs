@@ -1,5 +1,6 @@
 //! `chancery reconcile`: whether everything that was sent is where it should be.
 
+mod by;
 mod source_manifest;
 
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use super::context::{self, Context};
 use super::hold::instant;
 use super::print::{self, Column, Format};
 use super::run::failure;
-use crate::engine::{Files, Period, Reconciliation, reconcile};
+use crate::engine::{Files, Lines, Period, Reconciliation, reconcile};
 use crate::errors::{ExitStatus, Failure};
 use crate::model::Ticks;
 
@@ -31,8 +32,11 @@ pub(super) struct Args {
     /// Print as CSV: one line for each count, with what it is of; with a source's manifest, one for each difference
     #[arg(long)]
     csv: bool,
+    /// Also a line for each batch, or for each room
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
+    by: Vec<by::By>,
     /// Compare what a source says it sent, as this file lists it, with what came (docs/reconciliation.md)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "quick"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "quick", "by"])]
     source_manifest: Option<PathBuf>,
 }
 
@@ -46,10 +50,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
     if period.from >= period.to {
         return Err(Failure::new(ExitStatus::Usage, "--from is not before --to: no batch lies between"));
     }
+    let lines = Lines { intervals: args.by.contains(&by::By::Interval), rooms: args.by.contains(&by::By::Room) };
+    if lines.rooms && (args.from.is_some() || args.to.is_some()) {
+        let why = "--by room does not go with --from and --to: a room's purged events are not counted by interval";
+        return Err(Failure::new(ExitStatus::Usage, why).hint("leave --from and --to out, or use --by interval"));
+    }
     let files = if args.quick { Files::Present } else { Files::Read };
     let found = context::block_on(async {
         let staging = context::open_staging(&config).await?;
-        reconcile(&staging, &config, period, files).await.map_err(failure)
+        reconcile(&staging, &config, period, files, lines).await.map_err(failure)
     })?;
     match format {
         _ if args.csv => print::data(csv(&found).trim_end())?,
@@ -93,6 +102,7 @@ fn tables(found: &Reconciliation) -> Result<(), Failure> {
         std::iter::once(line.adapter.clone()).chain(counts.map(print::count)).collect()
     });
     print::data(print::table(&columns, rows))?;
+    by::tables(found)?;
     if found.imbalances.is_empty() {
         return print::data("balanced");
     }
@@ -138,6 +148,7 @@ fn csv(found: &Reconciliation) -> String {
             put("adapter", &line.adapter, count, &value.to_string());
         }
     }
+    by::csv(found, &mut put);
     for lost in &found.imbalances {
         put(&format!("lost at {}", lost.hop.as_str()), &lost.subject, "detail", &lost.detail);
     }

@@ -50,7 +50,10 @@ use lock::InstanceLock;
 
 pub use adapter::AdapterPass;
 pub use error::EngineError;
-pub use reconcile::{AdapterLine, Files, Hop, Imbalance, Period, Reconciliation, SourceLine, reconcile};
+pub use reconcile::{
+    AdapterLine, Files, Hop, Imbalance, IntervalLine, Lines, Period, Reconciliation, RoomLine, RoomOutcome, SourceLine,
+    reconcile,
+};
 pub use source_manifest::{BadLine, Comparison, Difference, SourceManifest, compare};
 
 /// Waits between attempts when staging or a share is away.

@@ -3,6 +3,9 @@
 //! All counts come from what is durably recorded: those made on arrival, at rendering and at purge are compared with the rows
 //! and files that are there now. What changes between two looks is left for the next reconciliation, never reported.
 
+mod intervals;
+mod rooms;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +13,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+
+pub use intervals::IntervalLine;
+pub use rooms::{RoomLine, RoomOutcome};
 
 use super::error::describe;
 use super::{EngineError, Shared};
@@ -114,8 +120,23 @@ pub struct Reconciliation {
     pub sources: Vec<SourceLine>,
     /// By adapter.
     pub adapters: Vec<AdapterLine>,
+    /// By batch, where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intervals: Option<Vec<IntervalLine>>,
+    /// By room, where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rooms: Option<Vec<RoomLine>>,
     /// What does not balance; empty: everything does.
     pub imbalances: Vec<Imbalance>,
+}
+
+/// Which lines are asked for beside those by source and by adapter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// One for each batch of the period.
+    pub intervals: bool,
+    /// One for each room, whatever the period.
+    pub rooms: bool,
 }
 
 /// How closely files on the shares are looked at.
@@ -145,16 +166,20 @@ pub async fn reconcile(
     config: &Config,
     period: Period,
     files: Files,
+    lines: Lines,
 ) -> Result<Reconciliation, EngineError> {
-    let mut found = Reconciliation::default();
+    let mut found = Reconciliation { intervals: lines.intervals.then(Vec::new), ..Reconciliation::default() };
     sources(staging, &mut found).await?;
     let mut names: Vec<String> = staging.adapters().await?.into_iter().map(|row| row.adapter).collect();
     names.extend(config.adapter.iter().map(|adapter| adapter.name.clone()));
     names.sort();
     names.dedup();
     for name in names {
-        let line = adapter(staging, config, &name, (period, files), &mut found.imbalances).await?;
+        let line = adapter(staging, config, &name, (period, files), &mut found).await?;
         found.adapters.push(line);
+    }
+    if lines.rooms {
+        found.rooms = Some(rooms::rooms(staging, config, &mut found.imbalances).await?);
     }
     found.imbalances.sort_by(|one, other| (one.hop, &one.subject).cmp(&(other.hop, &other.subject)));
     Ok(found)
@@ -165,16 +190,7 @@ async fn sources(staging: &Staging, found: &mut Reconciliation) -> Result<(), En
     for row in staging.source_balance().await? {
         let sequence = sequences.iter().find(|sequence| sequence.source == row.source);
         let emitted = sequence.map(|sequence| sequence.highest.map_or(0, |highest| highest - sequence.first + 1));
-        let there = row.present + row.purged;
-        if row.staged != there {
-            let detail = format!(
-                "{} events were kept on arrival, {} are in staging and {} were purged: {} are {}",
-                row.staged,
-                row.present,
-                row.purged,
-                row.staged.abs_diff(there),
-                if row.staged > there { "gone without having been purged" } else { "there that never arrived" }
-            );
+        if let Some(detail) = unaccounted(row.staged, row.present, row.purged) {
             found.imbalances.push(Imbalance { hop: Hop::Staging, subject: format!("source {}", row.source), detail });
         }
         found.sources.push(SourceLine {
@@ -194,12 +210,24 @@ async fn sources(staging: &Staging, found: &mut Reconciliation) -> Result<(), En
     Ok(())
 }
 
+/// What is wrong with what was kept on arrival, if it is not what is in staging and what was purged.
+fn unaccounted(arrived: u64, present: u64, purged: u64) -> Option<String> {
+    let there = present + purged;
+    (arrived != there).then(|| {
+        format!(
+            "{arrived} events were kept on arrival, {present} are in staging and {purged} were purged: {} are {}",
+            arrived.abs_diff(there),
+            if arrived > there { "gone without having been purged" } else { "there that never arrived" }
+        )
+    })
+}
+
 async fn adapter(
     staging: &Staging,
     config: &Config,
     name: &str,
     (period, files): (Period, Files),
-    imbalances: &mut Vec<Imbalance>,
+    Reconciliation { intervals, imbalances, .. }: &mut Reconciliation,
 ) -> Result<AdapterLine, EngineError> {
     let mut line = AdapterLine { adapter: name.to_owned(), ..AdapterLine::default() };
     let filter = BatchFilter { adapter: Some(name.to_owned()), states: Vec::new(), limit: None };
@@ -222,7 +250,12 @@ async fn adapter(
         if batch.interval_end <= period.from || batch.interval_end > period.to {
             continue;
         }
-        line.count(staging, batch).await?;
+        let mut counted = AdapterLine::default();
+        counted.count(staging, batch).await?;
+        line.add(&counted);
+        if let Some(intervals) = intervals {
+            intervals.push(IntervalLine::of(batch, &counted));
+        }
         imbalances.extend(events(staging, batch, &batches).await?);
         imbalances.extend(counts(batch));
         if batch.state == BatchState::Published {
@@ -237,6 +270,19 @@ async fn adapter(
 }
 
 impl AdapterLine {
+    fn add(&mut self, other: &Self) {
+        self.batches += other.batches;
+        self.written += other.written;
+        self.messages += other.messages;
+        self.signals += other.signals;
+        self.left_out += other.left_out;
+        self.collected += other.collected;
+        self.on_share += other.on_share;
+        self.waiting += other.waiting;
+        self.failed += other.failed;
+        self.abandoned += other.abandoned;
+    }
+
     async fn count(&mut self, staging: &Staging, batch: &BatchRow) -> Result<(), EngineError> {
         use BatchState::{Abandoned, Collected, Cut, Empty, Failed, Published, Purged, Rendered};
         let counts = batch.counts;
@@ -409,7 +455,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
 /// Reconciles once and keeps the alerts in step.
 pub(super) async fn tell(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let all = Period { from: Ticks::MIN, to: Ticks::MAX };
-    let found = reconcile(&shared.staging, &shared.config, all, Files::Present).await?;
+    let found = reconcile(&shared.staging, &shared.config, all, Files::Present, Lines::default()).await?;
     let (staging, now) = (&shared.staging, Ticks::now());
     let open = staging.alerts().await?;
     for hop in Hop::ALL {

@@ -118,6 +118,8 @@ pub(super) trait Arrival: Send {
     async fn quarantine(&mut self, items: &[Held<'_>]) -> Result<u64>;
     /// Adds to the counts of sources; their rows are locked from here to the commit.
     async fn tally(&mut self, tallies: &BTreeMap<i64, Tally>) -> Result<()>;
+    /// Adds to the counts of rooms. Asked after [`Self::tally`], so that all writers wait for rows in one order.
+    async fn tally_rooms(&mut self, kept: &BTreeMap<i64, i64>) -> Result<()>;
     /// Where the counts of sources stand: the tracks of their last epochs, oldest first.
     async fn tracks(&mut self, sources: &[i64]) -> Result<Vec<(i64, Track)>>;
     /// The open gaps of a source that hold a number from `first` to `last`.
@@ -161,11 +163,11 @@ impl Numbers {
 pub(super) async fn arrive(tx: &mut dyn Arrival, numbers: &Numbers, batch: &Arrivals) -> Result<(Staged, Learned)> {
     let mut learned = Learned(Vec::new());
     let mut staged = Staged::default();
-    let (mut tallies, mut counted) = (BTreeMap::new(), Counted::new());
+    let (mut tallies, mut counted, mut kept_in) = (BTreeMap::new(), Counted::new(), BTreeMap::new());
     if !batch.events.is_empty() {
         let rows = numbered(tx, numbers, &batch.events, &mut learned).await?;
         tallies = tallies_of(&rows);
-        keep(tx, &rows, &mut tallies, &mut counted).await?;
+        keep(tx, &rows, &mut tallies, (&mut counted, &mut kept_in)).await?;
         for tally in tallies.values() {
             staged.kept += tally.staged.unsigned_abs();
             staged.duplicates += tally.duplicates.unsigned_abs();
@@ -179,6 +181,9 @@ pub(super) async fn arrive(tx: &mut dyn Arrival, numbers: &Numbers, batch: &Arri
     if !tallies.is_empty() {
         // Last, because other writers wait for a source's row from here to the commit.
         tx.tally(&tallies).await?;
+        if !kept_in.is_empty() {
+            tx.tally_rooms(&kept_in).await?;
+        }
         let received = batch.events.iter().map(|event| event.received);
         let now = received.chain(batch.quarantined.iter().map(|item| item.received)).max();
         sequence::follow(tx, &counted, now.map_or(0, Ticks::ticks)).await?;
@@ -298,7 +303,7 @@ async fn keep(
     tx: &mut dyn Arrival,
     rows: &[EventRow<'_>],
     tallies: &mut BTreeMap<i64, Tally>,
-    counted: &mut Counted,
+    (counted, kept_in): (&mut Counted, &mut BTreeMap<i64, i64>),
 ) -> Result<()> {
     let inserted = tx.insert(rows).await?;
     let mut known = Known::default();
@@ -331,6 +336,9 @@ async fn keep(
             tally.staged += i64::from(verdict != Verdict::Duplicate);
             tally.duplicates += i64::from(verdict == Verdict::Duplicate);
             tally.conflicts += i64::from(verdict == Verdict::Conflict);
+        }
+        if let Some(room_no) = row.room_no.filter(|_| verdict != Verdict::Duplicate) {
+            *kept_in.entry(room_no).or_default() += 1;
         }
         count_event(row, verdict, counted);
     }

@@ -38,8 +38,8 @@ pub use rows::{
     BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, GiverRow, Hold, HoldScope, KnownEvent,
     LateFiles, Lease, ListedFile, LogEntry, LogSize, NewAct, NewCut, NewEvent, NewHold, NewQuarantined, OutputKind,
     OutputRow, OwedFile, PendingFile, PostponedFile, PurgePermit, PurgeRow, PurgedEvents, QuarantineFilter,
-    QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomHour, RoomNo, RoomlessEvent, Seq,
-    SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
+    QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomBalance, RoomHour, RoomNo, RoomlessEvent,
+    Seq, SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
 };
 
 /// Staging's answer when it could not do what was asked.
@@ -232,6 +232,12 @@ pub trait Holds: Send + Sync {
 pub trait Balance: Send + Sync {
     /// What each source sent against what is there and what was purged, by URI.
     async fn source_balance(&self) -> Result<Vec<SourceBalance>>;
+
+    /// What arrived in each room against what is there and what was purged, by URI.
+    async fn room_balance(&self) -> Result<Vec<RoomBalance>>;
+
+    /// How many staged events of a range each room has, by URI; rooms without any are left out.
+    async fn room_counts(&self, range: SeqRange) -> Result<Vec<(String, u64)>>;
 
     /// Events by source, room and hour, of the hours that begin from `from` on and before `to`.
     async fn room_hours(&self, from: Ticks, to: Ticks) -> Result<Vec<RoomHour>>;

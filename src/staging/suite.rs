@@ -133,7 +133,8 @@ suite! {
     balance:
         events_are_known_by_id_also_once_they_are_purged,
         ids_are_listed_by_source_and_time,
-        events_are_counted_by_room_and_hour;
+        events_are_counted_by_room_and_hour,
+        rooms_are_counted_on_arrival_and_at_purge;
     splitting:
         any_split_gives_the_same_union;
 }

@@ -107,6 +107,73 @@ fn rows_deleted_by_hand_are_found_at_any_time() {
     assert_eq!(hops(&lab), ["staging", "staging"]);
 }
 
+/// What `reconcile --by` says, and the subjects of what does not balance.
+fn by(lab: &Lab, what: &str) -> (Value, Vec<String>) {
+    let output = lab.run(&["--format", "json", "reconcile", "--by", what]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lost = found["imbalances"].as_array().unwrap();
+    let subjects = lost.iter().map(|lost| format!("{}: {}", lost["hop"], lost["subject"])).collect();
+    (found, subjects)
+}
+
+fn room(room: &str, [arrived, present, purged]: [u64; 3], [written, waiting]: [u64; 2]) -> Value {
+    json!({
+        "room": room, "arrived": arrived, "present": present, "purged": purged,
+        "adapters": [{ "adapter": "canonical", "written": written, "waiting": waiting, "abandoned": 0 }],
+    })
+}
+
+fn a_room_whose_rows_were_deleted_by_hand_is_named(store: Store) {
+    let lab = written(store);
+    let (found, lost) = by(&lab, "room,interval");
+    assert_eq!(lost, [""; 0]);
+    assert_eq!(found["rooms"], json!([room("room:0", [5, 5, 0], [5, 0]), room("room:1", [5, 5, 0], [5, 0])]));
+    let batch = &found["intervals"][0];
+    let told = ["batch", "events", "messages", "on_share", "collected"].map(|name| batch[name].as_u64().unwrap());
+    assert_eq!((told, &batch["state"]), ([1, 10, 10, 10, 0], &json!("published")), "{found}");
+    assert_eq!(reconcile(&lab).get("rooms"), None, "only where asked for");
+
+    lab.alter_staging(&["delete from events where seq = 3"]);
+    let (found, lost) = by(&lab, "room");
+    assert_eq!(lost, ["\"staging\": \"batch 1\"", "\"staging\": \"room room:1\"", "\"staging\": \"source /web/1\""]);
+    assert_eq!(found["rooms"], json!([room("room:0", [5, 5, 0], [5, 0]), room("room:1", [5, 4, 0], [4, 0])]));
+
+    // Once the rest is purged.
+    for file in output_files(&lab.pickup("canonical")) {
+        let mut name = file.into_os_string();
+        name.push(".ack");
+        fs::write(name, "").unwrap();
+    }
+    lab.ok(&["run", "--once"]);
+    let (found, lost) = by(&lab, "room,interval");
+    assert_eq!(lost, ["\"staging\": \"room room:1\"", "\"staging\": \"source /web/1\""], "{found}");
+    assert_eq!(found["rooms"], json!([room("room:0", [5, 0, 5], [0, 0]), room("room:1", [5, 0, 4], [0, 0])]));
+    let csv = String::from_utf8(lab.run(&["reconcile", "--csv", "--by", "room", "--by", "interval"]).stdout).unwrap();
+    for line in [
+        "room,room:1,purged,4",
+        "room,room:0,written by canonical,0",
+        "interval,canonical batch 1,state,purged",
+        "interval,canonical batch 1,collected,10",
+    ] {
+        assert!(csv.contains(&format!("{line}\r\n")), "{line}: {csv}");
+    }
+    let table = String::from_utf8(lab.run(&["reconcile", "--by", "room,interval"]).stdout).unwrap();
+    assert!(table.contains("room:1") && table.contains("2026-"), "{table}");
+    let refused = lab.run(&["reconcile", "--by", "room", "--to", "2026-11-22T10:00:00Z"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("not counted by interval"));
+}
+
+#[test]
+fn a_room_whose_rows_were_deleted_by_hand_is_named_on_sqlite() {
+    a_room_whose_rows_were_deleted_by_hand_is_named(Store::Sqlite);
+}
+
+#[test]
+fn a_room_whose_rows_were_deleted_by_hand_is_named_on_postgres() {
+    a_room_whose_rows_were_deleted_by_hand_is_named(Store::Postgres);
+}
+
 #[test]
 fn an_output_that_lacks_messages_is_found() {
     let lab = written(Store::Sqlite);

@@ -169,6 +169,12 @@ impl Arrival for Tx<'_> {
         Ok(())
     }
 
+    async fn tally_rooms(&mut self, kept: &BTreeMap<i64, i64>) -> Result<()> {
+        let (rooms, events): (Vec<i64>, Vec<i64>) = kept.iter().map(|(room_no, events)| (*room_no, *events)).unzip();
+        sqlx::query(sql::TALLY_ROOMS).bind(rooms).bind(events).execute(&mut *self.connection).await?;
+        Ok(())
+    }
+
     async fn tracks(&mut self, sources: &[i64]) -> Result<Vec<(i64, Track)>> {
         self.read_tracks(sources).await
     }

@@ -100,6 +100,9 @@ statements! {
         from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
         as t(source_no, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received) \
         where s.source_no = t.source_no";
+    TALLY_ROOMS = "insert into room_arrivals (room_no, events) \
+        select room_no, events from unnest($1::bigint[], $2::bigint[]) as t(room_no, events) order by room_no \
+        on conflict (room_no) do update set events = room_arrivals.events + excluded.events";
     QUARANTINE = "insert into quarantine (key, received, origin, reason, detail, source, event_id, headers, size, \
         sha256, raw, seen, sequence, state) \
         select key, received, origin, reason, detail, source, event_id, headers, size, sha256, raw, seen, sequence, \
@@ -170,6 +173,14 @@ statements! {
         union all select source_no, room_no, hour, 0, events from purged_totals where hour >= $1 and hour < $2) t \
         join sources s on s.source_no = t.source_no left join rooms r on r.room_no = t.room_no \
         group by s.uri, s.whole_uri, r.uri, r.whole_uri, t.hour order by t.hour, s.uri collate \"C\", r.uri collate \"C\"";
+    ROOM_BALANCE = "select r.uri, r.whole_uri, coalesce(a.events, 0) as arrived, coalesce(e.events, 0) as present, \
+        coalesce(p.events, 0) as purged from rooms r left join room_arrivals a on a.room_no = r.room_no \
+        left join room_purges p on p.room_no = r.room_no \
+        left join (select room_no, count(*) as events from events where room_no is not null group by room_no) e \
+        on e.room_no = r.room_no order by r.uri collate \"C\"";
+    ROOM_COUNTS = "select r.uri, r.whole_uri, e.events from (select room_no, count(*) as events from events \
+        where seq > $1 and seq <= $2 and room_no is not null group by room_no) e \
+        join rooms r on r.room_no = e.room_no order by r.uri collate \"C\"";
     KNOWN_EVENT = "select case \
         when exists (select 1 from events where source_no = $1 and event_id = $2) then 'staged' \
         when exists (select 1 from seen where source_no = $1 and id_hash = $3) then 'purged' \
@@ -303,6 +314,9 @@ statements! {
         totalled as (insert into purged_totals (source_no, room_no, hour, events) \
         select source_no, coalesce(room_no, 0), time / 36000000000, count(*) from gone group by 1, 2, 3 \
         on conflict (source_no, room_no, hour) do update set events = purged_totals.events + excluded.events), \
+        by_room as (insert into room_purges (room_no, events) \
+        select room_no, count(*) from gone where room_no is not null group by room_no order by room_no \
+        on conflict (room_no) do update set events = room_purges.events + excluded.events), \
         buried as (insert into seen (source_no, id_hash, digest, purged_at) \
         select source_no, substring(sha256(convert_to(event_id, 'UTF8')) from 1 for 16), \
         substring(sha256 from 1 for 16), $3 from gone on conflict do nothing) \
@@ -311,6 +325,9 @@ statements! {
         totalled as (insert into purged_totals (source_no, room_no, hour, events) \
         select source_no, coalesce(room_no, 0), time / 36000000000, count(*) from gone group by 1, 2, 3 \
         on conflict (source_no, room_no, hour) do update set events = purged_totals.events + excluded.events), \
+        by_room as (insert into room_purges (room_no, events) \
+        select room_no, count(*) from gone where room_no is not null group by room_no order by room_no \
+        on conflict (room_no) do update set events = room_purges.events + excluded.events), \
         buried as (insert into seen (source_no, id_hash, digest, purged_at) \
         select source_no, substring(sha256(convert_to(event_id, 'UTF8')) from 1 for 16), \
         substring(sha256 from 1 for 16), $2 from gone on conflict do nothing) \

@@ -17,6 +17,19 @@ pub struct SourceBalance {
     pub quarantined: u64,
 }
 
+/// The events of a room: as counted on arrival, as they lie in staging, and as counted at purge. One look at one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomBalance {
+    /// URI.
+    pub room: String,
+    /// Events kept since the beginning, as counted on arrival.
+    pub arrived: u64,
+    /// Events in staging now.
+    pub present: u64,
+    /// Events purged since the beginning.
+    pub purged: u64,
+}
+
 /// The events of a source in a room that happened in one hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomHour {

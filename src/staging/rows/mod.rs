@@ -10,7 +10,7 @@ mod overview;
 mod quarantine;
 mod sequences;
 
-pub use balance::{KnownEvent, RoomHour, SourceBalance};
+pub use balance::{KnownEvent, RoomBalance, RoomHour, SourceBalance};
 pub use batches::{
     BatchCounts, BatchFilter, BatchRow, BatchState, BatchStep, By, Lease, NewCut, RenderedBatch, SetAside, Supplement,
     Workplace,

@@ -183,6 +183,13 @@ impl Arrival for Tx<'_> {
         Ok(())
     }
 
+    async fn tally_rooms(&mut self, kept: &BTreeMap<i64, i64>) -> Result<()> {
+        let kept =
+            serde_json::Value::from_iter(kept.iter().map(|(room_no, events)| vec![*room_no, *events])).to_string();
+        sqlx::query(sql::TALLY_ROOMS).bind(kept).execute(&mut *self.connection).await?;
+        Ok(())
+    }
+
     async fn tracks(&mut self, sources: &[i64]) -> Result<Vec<(i64, Track)>> {
         self.read_tracks(sources).await
     }

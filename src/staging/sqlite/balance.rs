@@ -6,7 +6,7 @@ use sqlx::Row;
 use super::{SqliteStaging, rows, sql};
 use crate::model::Ticks;
 use crate::staging::keys::{id_hash, key, plain};
-use crate::staging::{Balance, KnownEvent, Result, RoomHour, SourceBalance};
+use crate::staging::{Balance, KnownEvent, Result, RoomBalance, RoomHour, SeqRange, SourceBalance};
 
 /// An hour in ticks.
 const HOUR: i64 = 36_000_000_000;
@@ -15,6 +15,15 @@ const HOUR: i64 = 36_000_000_000;
 impl Balance for SqliteStaging {
     async fn source_balance(&self) -> Result<Vec<SourceBalance>> {
         sqlx::query(sql::SOURCE_BALANCE).fetch_all(self.reader()).await?.iter().map(rows::source_balance).collect()
+    }
+
+    async fn room_balance(&self) -> Result<Vec<RoomBalance>> {
+        sqlx::query(sql::ROOM_BALANCE).fetch_all(self.reader()).await?.iter().map(rows::room_balance).collect()
+    }
+
+    async fn room_counts(&self, range: SeqRange) -> Result<Vec<(String, u64)>> {
+        let found = sqlx::query(sql::ROOM_COUNTS).bind(range.from).bind(range.to).fetch_all(self.reader()).await?;
+        found.iter().map(rows::room_count).collect()
     }
 
     async fn room_hours(&self, from: Ticks, to: Ticks) -> Result<Vec<RoomHour>> {

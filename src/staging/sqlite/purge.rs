@@ -159,10 +159,16 @@ async fn leave_tombstones(connection: &mut SqliteConnection, gone: &[Gone], now:
     for (_, source_no, _, _, room_no, time) in gone {
         *totals.entry((*source_no, room_no.unwrap_or(0), time / HOUR)).or_default() += 1;
     }
+    let mut rooms: BTreeMap<i64, i64> = BTreeMap::new();
     for ((source_no, room_no, hour), events) in totals {
+        if room_no != 0 {
+            *rooms.entry(room_no).or_default() += events;
+        }
         let add = sqlx::query(sql::ADD_PURGED).bind(source_no).bind(room_no).bind(hour).bind(events);
         add.execute(&mut *connection).await?;
     }
+    let rooms = serde_json::Value::from_iter(rooms.into_iter().map(|(room_no, events)| vec![room_no, events]));
+    sqlx::query(sql::ADD_ROOM_PURGES).bind(rooms.to_string()).execute(&mut *connection).await?;
     let mut rest = gone;
     while !rest.is_empty() {
         let (part, after) = rest.split_at(chunk(rest.len()));

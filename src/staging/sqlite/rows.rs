@@ -11,8 +11,8 @@ use crate::staging::keys::{broken, digest, instant, small, uncount};
 use crate::staging::{
     ActRow, AdapterRow, AlertRow, BatchCounts, BatchRow, BatchState, BatchTotals, Capture, CaptureRow, Finding,
     FindingKind, FindingTotals, Hold, HoldScope, NewAct, OutputKind, OutputRow, PurgeRow, QuarantineRow,
-    QuarantineState, Result, RoomHour, RoomNo, SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow, StagedEvent,
-    Totals, Workplace,
+    QuarantineState, Result, RoomBalance, RoomHour, RoomNo, SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow,
+    StagedEvent, Totals, Workplace,
 };
 
 /// Reads events and shares the texts that many of them have in common.
@@ -81,6 +81,19 @@ pub(super) fn source_balance(row: &SqliteRow) -> Result<SourceBalance> {
         purged: number(row, "purged")?,
         quarantined: number(row, "quarantined")?,
     })
+}
+
+pub(super) fn room_balance(row: &SqliteRow) -> Result<RoomBalance> {
+    Ok(RoomBalance {
+        room: whole(row, "uri", "whole_uri")?,
+        arrived: number(row, "arrived")?,
+        present: number(row, "present")?,
+        purged: number(row, "purged")?,
+    })
+}
+
+pub(super) fn room_count(row: &SqliteRow) -> Result<(String, u64)> {
+    Ok((whole(row, "uri", "whole_uri")?, number(row, "events")?))
 }
 
 pub(super) fn room_hour(row: &SqliteRow) -> Result<RoomHour> {

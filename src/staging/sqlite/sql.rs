@@ -75,6 +75,9 @@ statements! {
         last_sequence = coalesce(max(last_sequence, $5), last_sequence, $5), \
         heartbeat_sequence = coalesce(max(heartbeat_sequence, $6), heartbeat_sequence, $6), \
         last_received = max(last_received, $7) where source_no = $1";
+    TALLY_ROOMS = "insert into room_arrivals (room_no, events) \
+        select value ->> 0, value ->> 1 from json_each($1) where true \
+        on conflict (room_no) do update set events = events + excluded.events";
 
     TRACKS = "select source_no, epoch, first, highest, began, latest, run from sequences where source_no in (select value from json_each($1)) \
         order by source_no, epoch";
@@ -136,6 +139,14 @@ statements! {
         union all select source_no, room_no, hour, 0, events from purged_totals where hour >= $1 and hour < $2) t \
         join sources s on s.source_no = t.source_no left join rooms r on r.room_no = t.room_no \
         group by s.uri, s.whole_uri, r.uri, r.whole_uri, t.hour order by t.hour, s.uri, r.uri";
+    ROOM_BALANCE = "select r.uri, r.whole_uri, coalesce(a.events, 0) as arrived, coalesce(e.events, 0) as present, \
+        coalesce(p.events, 0) as purged from rooms r left join room_arrivals a on a.room_no = r.room_no \
+        left join room_purges p on p.room_no = r.room_no \
+        left join (select room_no, count(*) as events from events where room_no is not null group by room_no) e \
+        on e.room_no = r.room_no order by r.uri";
+    ROOM_COUNTS = "select r.uri, r.whole_uri, e.events from (select room_no, count(*) as events from events \
+        where seq > $1 and seq <= $2 and room_no is not null group by room_no) e \
+        join rooms r on r.room_no = e.room_no order by r.uri";
     KNOWN_EVENT = "select case \
         when exists (select 1 from events where source_no = $1 and event_id = $2) then 'staged' \
         when exists (select 1 from seen where source_no = $1 and id_hash = $3) then 'purged' \
@@ -149,6 +160,9 @@ statements! {
     FORGET_TOTALS = "delete from purged_totals where hour < $1 and (room_no <> 0 or hour % 24 <> 0)";
     ADD_PURGED = "insert into purged_totals (source_no, room_no, hour, events) values ($1, $2, $3, $4) \
         on conflict (source_no, room_no, hour) do update set events = events + excluded.events";
+    ADD_ROOM_PURGES = "insert into room_purges (room_no, events) \
+        select value ->> 0, value ->> 1 from json_each($1) where true \
+        on conflict (room_no) do update set events = events + excluded.events";
 
     SOURCES = "select uri, whole_uri, staged, duplicates, conflicts, last_sequence, heartbeat_sequence, last_received \
         from sources order by uri";

@@ -1,8 +1,8 @@
 //! What reconciliation asks.
 
-use super::kit::{Fixture, event, events, heartbeat, minute, quarantined};
+use super::kit::{ALL, Fixture, event, events, heartbeat, minute, quarantined, with_raw};
 use crate::model::Ticks;
-use crate::staging::{Arrivals, BatchState, KnownEvent, NewEvent, NewQuarantined, RoomHour};
+use crate::staging::{Arrivals, BatchState, KnownEvent, NewEvent, NewQuarantined, RoomBalance, RoomHour, SeqRange};
 
 /// One event purged, two staged of which one happened an hour later in another room, and one quarantined.
 async fn four(f: &Fixture) {
@@ -74,4 +74,27 @@ pub(super) async fn events_are_counted_by_room_and_hour(f: &Fixture) {
     let next = Ticks::from_ticks(hour(60).ticks() + HOUR).unwrap();
     let last = [line("s", Some("urn:room:2"), hour(60), 1, 0)];
     assert_eq!(f.staging.room_hours(hour(60), next).await.unwrap(), last);
+}
+
+pub(super) async fn rooms_are_counted_on_arrival_and_at_purge(f: &Fixture) {
+    four(f).await;
+    let balance = async || {
+        let line = |RoomBalance { room, arrived, present, purged }| (room, [arrived, present, purged]);
+        f.staging.room_balance().await.unwrap().into_iter().map(line).collect::<Vec<_>>()
+    };
+    let (one, two) = ("urn:room:1".to_owned(), "urn:room:2".to_owned());
+    assert_eq!(balance().await, [(one.clone(), [3, 2, 1]), (two.clone(), [1, 1, 0])]);
+    let range = f.events(ALL).await.iter().map(|event| event.seq).max().unwrap();
+    assert_eq!(f.staging.room_counts(ALL).await.unwrap(), [(one.clone(), 2), (two.clone(), 1)]);
+    let before = SeqRange { from: 0, to: range - 1 };
+    assert_eq!(f.staging.room_counts(before).await.unwrap().iter().map(|(_, events)| events).sum::<u64>(), 2);
+    assert_eq!(f.staging.room_counts(SeqRange { from: range, to: i64::MAX }).await.unwrap(), []);
+
+    // What came before is not counted again, purged or not; other content under the same id is kept and counted.
+    f.stage(vec![event("s", "0"), event("s", "1"), with_raw(event("s", "1"), b"{}")]).await;
+    assert_eq!(balance().await, [(one.clone(), [4, 3, 1]), (two.clone(), [1, 1, 0])]);
+    let batch = f.cut("a", 2).await;
+    f.finish(&batch, BatchState::Purged).await;
+    assert_eq!(f.purge(&["a"]).await, 5);
+    assert_eq!(balance().await, [(one, [4, 0, 4]), (two, [1, 0, 1])]);
 }

@@ -82,6 +82,9 @@ async fn usable(f: &Fixture) {
     let lease = f.staging.lease("adapter:a", "test", std::time::Duration::from_secs(60)).await.unwrap().unwrap();
     let by = By::Worker(&lease);
     assert!(f.staging.batches(&Default::default()).await.unwrap().iter().all(|row| row.supplement_to.is_none()));
+    let rooms = f.staging.room_balance().await.unwrap();
+    let counts: Vec<_> = rooms.iter().map(|room| [room.arrived, room.present, room.purged]).collect();
+    assert_eq!(counts, [[1, 1, 0], [1, 1, 0]], "{rooms:?}");
     let names: Vec<_> = f.staging.outputs(1).await.unwrap().into_iter().map(|output| output.name).collect();
     assert_eq!(names, ["f.pdf", "a.xml"]);
     assert_eq!(f.staging.presence("a", 2, 3).await.unwrap(), Some(vec![1, 2, 3, 4]));

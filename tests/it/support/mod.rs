@@ -221,6 +221,22 @@ impl Lab {
         });
     }
 
+    /// As [`Self::alter_sqlite`], in whichever store this laboratory has.
+    pub fn alter_staging(&self, statements: &[&'static str]) {
+        use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+        if self.store == Store::Sqlite {
+            return self.alter_sqlite(statements);
+        }
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let options: sqlx::postgres::PgConnectOptions = server("CHANCERY_TEST_POSTGRES_URL").parse().unwrap();
+            let mut connection = options.connect().await.unwrap();
+            connection.execute(AssertSqlSafe(format!("set search_path = {}", self.schema()))).await.unwrap();
+            for statement in statements {
+                connection.execute(*statement).await.unwrap();
+            }
+        });
+    }
+
     /// Events of a simulated day, one per line.
     pub fn simulate(&self, seed: u64, events: u64) -> Vec<String> {
         let arguments = ["simulate", "--seed", &seed.to_string(), "--events", &events.to_string(), "--out", "-"];
