@@ -41,7 +41,15 @@ fn an_operator_finds_no_content_by_any_command() {
         seen += &String::from_utf8_lossy(&output.stderr);
         output.status.code()
     };
-    run(&["run", "--once"]);
+    // All that is logged, however much that is.
+    let logged = lab.command(&["run", "--once"]).env("CHANCERY_LOG", "trace").output().unwrap();
+    let list = lab.path("sent.ndjson");
+    let first = "{\"format\":\"chancery-source-manifest-1\",\"source\":\"/web/1\",\"from\":\"2026-11-22T10:00:00Z\",\"to\":\"2026-11-22T11:00:00Z\"}";
+    std::fs::write(&list, format!("{first}\n{{\"id\": \"never sent\"}}\n")).unwrap();
+    let [source_manifest, verify] = [
+        format!("reconcile --source-manifest {}", list.display()),
+        format!("verify {} --outputs {}", lab.path("home/evidence").display(), lab.pickup("canonical").display()),
+    ];
     for format in ["json", "table"] {
         for command in [
             "status",
@@ -56,13 +64,27 @@ fn an_operator_finds_no_content_by_any_command() {
             "hold list --all",
             "reconcile",
             "reconcile --csv",
+            "reconcile --by room,interval",
+            "reconcile --by room,interval --csv",
+            &source_manifest,
+            "hold place --room room:1 --reason test",
+            "hold place --person sip:a@example.com --reason test",
+            "hold list",
+            "hold release 1 --reason test",
+            "prove /web/1 1",
+            "prove /web/1 2",
+            &verify,
+            "evidence keygen",
+            "evidence rotate --reason test",
+            "sequence settle 1 --reason test",
+            "alert close conflict /web/1 --reason test",
             "purge --dry-run",
             "acts",
             "config check",
             "config explain",
         ] {
             let arguments: Vec<_> = ["--format", format].into_iter().chain(command.split(' ')).collect();
-            run(&arguments);
+            assert_ne!(run(&arguments), Some(2), "{command} is no command");
         }
     }
     let export = lab.path("export");
@@ -74,6 +96,10 @@ fn an_operator_finds_no_content_by_any_command() {
         assert_eq!(run(&refused), Some(1), "{refused:?}");
     }
     assert!(!export.exists());
+    let logs = String::from_utf8_lossy(&logged.stderr);
+    assert!(logs.lines().count() > 20, "everything is logged: {logs}");
+    seen += &logs;
+    seen += &String::from_utf8_lossy(&logged.stdout);
     let found = seen.lines().find(|line| line.contains(MARKER));
     assert_eq!(found, None, "content was shown");
     assert!(seen.contains("access.officers"), "the refusal names the key");
