@@ -30,7 +30,12 @@ impl Broker {
         Ok(Self { connection, channel })
     }
 
+    /// Closes once the broker has everything: with the channel it forgets what has not reached the queue yet.
     pub(crate) async fn close(self) -> Result<()> {
+        let returned = self.channel.wait_for_confirms().await?.len();
+        if returned > 0 {
+            bail!("the broker gave {returned} messages back: no queue is bound to the exchange");
+        }
         Ok(self.connection.close(200, "done".into()).await?)
     }
 
@@ -58,7 +63,7 @@ impl Broker {
         Ok(begun.elapsed())
     }
 
-    /// Publishes one body; its confirmation is heard by nobody.
+    /// Publishes one body; its confirmation is waited for by [`Self::close`] alone.
     pub(crate) async fn publish_unconfirmed(&self, exchange: &str, body: &[u8]) -> Result<()> {
         self.send(exchange, body).await.map(drop)
     }

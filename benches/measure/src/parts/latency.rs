@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Bench, Measured};
@@ -17,6 +17,8 @@ const FILEDUMP: &str =
     "[[adapter]]\nname = \"filedump\"\ntransform = \"filedump\"\ninterval = \"2s\"\ncollected_when = \"told\"\n";
 /// How finely the moment of staging is seen.
 const LOOK: Duration = Duration::from_millis(2);
+/// How long nothing may be staged while there is something to stage.
+const STUCK: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()> {
     let events = usize::try_from(RATE * bench.sizes.seconds)?;
@@ -72,9 +74,15 @@ async fn once(bench: &Bench, store: Store, events: &[Vec<u8>]) -> Result<(Vec<f6
         })
     };
     let mut seen: Vec<Instant> = Vec::with_capacity(events.len());
+    let mut last = Instant::now();
     while seen.len() < events.len() {
         let staged = usize::try_from(counter.staged().await?)?;
         let now = Instant::now();
+        if staged > seen.len() {
+            last = now;
+        } else if now.duration_since(last) > STUCK {
+            bail!("{staged} of {} events are staged, and no more come", events.len());
+        }
         seen.resize(staged.min(events.len()).max(seen.len()), now);
         daemon.check(&site.log())?;
         tokio::time::sleep(LOOK).await;
