@@ -6,6 +6,7 @@
 //! holds the rules, and `tests/architecture.rs` enforces them.
 
 pub mod assemble;
+pub mod bridge;
 pub mod cli;
 pub mod config;
 pub mod engine;

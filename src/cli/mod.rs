@@ -7,6 +7,7 @@ mod act;
 mod acts;
 mod alert;
 mod batch;
+mod bridge;
 mod completions;
 mod config;
 mod context;
@@ -70,6 +71,7 @@ enum Command {
     Run(run::Args),
     Setup(setup::Args),
     Emit(emit::Args),
+    Bridge(bridge::Args),
     Simulate(simulate::Args),
     Transform(transform::Args),
     Status(status::Args),
@@ -121,6 +123,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Run(args) => run::run(&context, &args),
         Command::Setup(args) => setup::run(&context, &args),
         Command::Emit(args) => emit::run(&context, &args),
+        Command::Bridge(args) => bridge::run(&context, &args),
         Command::Simulate(args) => simulate::run(&context, &args),
         Command::Transform(args) => transform::run(&context, &args),
         Command::Status(args) => status::run(&context, &args),

@@ -48,7 +48,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
     outcome
 }
 
-fn stop_on_signals(stop: CancellationToken) -> Result<(), Failure> {
+/// Cancels `stop` at SIGTERM or SIGINT.
+pub(super) fn stop_on_signals(stop: CancellationToken) -> Result<(), Failure> {
     let no_signals =
         |error: std::io::Error| Failure::new(ExitStatus::Interrupted, "cannot listen for signals").caused_by(error);
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;

@@ -57,6 +57,7 @@ fn sample_section(text: &mut String, key: &Key, section: &Section) {
         text.push('\n');
         match &inner.shape {
             Shape::Entries(nested) => sample_nested(text, inner, nested, &format!("[[{}.{}]]", key.name, inner.name)),
+            Shape::Section(nested) => sample_nested(text, inner, nested, &format!("[{}.{}]", key.name, inner.name)),
             _ => sample_key(text, inner, None),
         }
     }

@@ -11,8 +11,8 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use super::sections::{
-    Access, Adapter, Amqp, Completeness, Config, Conversations, Evidence, FileHost, Files, Intake, Log, Source, Spool,
-    StagingSection, TransformLimits,
+    Access, Adapter, Amqp, Bridge, Completeness, Config, Conversations, Evidence, FileHost, Files, Intake, Log,
+    MatrixBridge, Source, Spool, StagingSection, TransformLimits,
 };
 
 /// A table of keys.
@@ -154,6 +154,8 @@ fn field_order(type_name: &str) -> &'static [&'static str] {
         "Config" => fields::<Config>(),
         "Source" => fields::<Source>(),
         "Amqp" => fields::<Amqp>(),
+        "Bridge" => fields::<Bridge>(),
+        "MatrixBridge" => fields::<MatrixBridge>(),
         "Spool" => fields::<Spool>(),
         "Intake" => fields::<Intake>(),
         "StagingSection" => fields::<StagingSection>(),

@@ -190,6 +190,18 @@ steps! {
     KeyRecorded = "key-recorded": "The key is an entry of the log.";
     KeyReplaced = "key-replaced": "The new key has taken the place of the old one.";
 
+    // The Matrix bridge, a process of its own.
+    RegistrationWrittenPending = "registration-written-pending": "The bridge's registration is synced under a temporary name.";
+    RegistrationWritten = "registration-written": "The bridge has its registration; the homeserver does not know it yet.";
+    BridgeMemoryOpened = "bridge-memory-opened": "The bridge's memory is there and its tables are up to date.";
+    BridgeRecordedPending = "bridge-recorded-pending": "The events of a transaction have numbers and bodies, not committed.";
+    BridgeRecorded = "bridge-recorded": "They are in the bridge's memory; the broker has none of them.";
+    BridgePublished = "bridge-published": "The broker has confirmed them; the bridge's memory does not know it, and the homeserver has no answer.";
+    BridgeConfirmedPending = "bridge-confirmed-pending": "That they are confirmed is written, not committed.";
+    BridgeConfirmed = "bridge-confirmed": "The bridge's memory knows that they are confirmed; the homeserver has no answer yet.";
+    BridgePrunedPending = "bridge-pruned-pending": "Old ids and words are deleted from the bridge's memory, not committed.";
+    BridgePruned = "bridge-pruned": "The bridge's memory holds nothing that is too old to come again.";
+
     // The end.
     LeaseReleasedPending = "lease-released-pending": "A lease is given back, not committed.";
     LeaseReleased = "lease-released": "The lease is free for any other process.";
@@ -281,6 +293,10 @@ commits! {
     EXPORT_WRITTEN: ExportWrittenPending, ExportWritten;
     KEY_WRITTEN: KeyWrittenPending, KeyWritten;
     KEY_RECORDED: KeyRecordedPending, KeyRecorded;
+    REGISTRATION_WRITTEN: RegistrationWrittenPending, RegistrationWritten;
+    BRIDGE_RECORDED: BridgeRecordedPending, BridgeRecorded;
+    BRIDGE_CONFIRMED: BridgeConfirmedPending, BridgeConfirmed;
+    BRIDGE_PRUNED: BridgePrunedPending, BridgePruned;
     LEASE_RELEASED: LeaseReleasedPending, LeaseReleased;
 }
 

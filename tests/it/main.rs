@@ -6,6 +6,7 @@
 
 mod access;
 mod adapters;
+mod bridge;
 mod completeness;
 mod crash;
 mod crash_points;

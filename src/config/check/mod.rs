@@ -5,6 +5,7 @@
 
 mod adapters;
 mod amqp;
+mod bridge;
 mod evidence;
 mod files;
 mod places;
@@ -27,6 +28,7 @@ pub(super) fn check(loaded: &Loaded, broken: &Broken) -> Vec<Problem> {
     let mut rules = Rules { loaded, broken, problems: Vec::new() };
     sources::check(&mut rules);
     amqp::check(&mut rules);
+    bridge::check(&mut rules);
     intake(&mut rules);
     staging::check(&mut rules);
     files::check(&mut rules);

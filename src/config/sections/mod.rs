@@ -6,6 +6,7 @@
 mod access;
 mod adapter;
 mod amqp;
+mod bridge;
 mod evidence;
 mod files;
 
@@ -18,6 +19,7 @@ use super::{ByteSize, Span};
 pub use access::Access;
 pub use adapter::{Adapter, CollectedWhen, Dialect, Render, TransformLimits};
 pub use amqp::{Amqp, QueueType};
+pub use bridge::{Bridge, MatrixBridge};
 pub use evidence::Evidence;
 pub use files::{FileHost, Files};
 
@@ -51,6 +53,9 @@ pub struct Config {
     /// spool directory alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amqp: Option<Amqp>,
+
+    /// # Bridges
+    pub bridge: Bridge,
 
     /// # Spool intake
     pub spool: Spool,
@@ -289,6 +294,7 @@ impl Default for Config {
             laboratory: false,
             source: Vec::new(),
             amqp: None,
+            bridge: Bridge::default(),
             spool: Spool::default(),
             intake: Intake::default(),
             staging: StagingSection::default(),
@@ -368,6 +374,16 @@ impl Config {
     /// Where SQLite and the locks lie.
     pub fn state_dir(&self) -> PathBuf {
         self.home.join("state")
+    }
+
+    /// The Matrix bridge's registration.
+    pub fn matrix_registration(&self, bridge: &MatrixBridge) -> PathBuf {
+        bridge.registration.clone().unwrap_or_else(|| self.state_dir().join("matrix-registration.json"))
+    }
+
+    /// What the Matrix bridge remembers.
+    pub fn matrix_memory(&self) -> PathBuf {
+        self.state_dir().join("matrix.db")
     }
 
     /// Where evidence lies.

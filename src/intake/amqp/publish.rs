@@ -156,14 +156,23 @@ impl Publisher {
         Ok(())
     }
 
+    /// Waits for every confirmation, and keeps the connection.
+    ///
+    /// # Errors
+    /// As for [`Publisher::publish`]. What is unconfirmed then may be on the queue or not; drop the publisher.
+    pub async fn flush(&mut self) -> Result<()> {
+        while !self.window.is_empty() {
+            self.settle_oldest().await?;
+        }
+        Ok(())
+    }
+
     /// Waits for every confirmation and closes the connection.
     ///
     /// # Errors
     /// As for [`Publisher::publish`].
     pub async fn finish(mut self) -> Result<Published> {
-        while !self.window.is_empty() {
-            self.settle_oldest().await?;
-        }
+        self.flush().await?;
         if let Some((connection, channel)) = &self.link {
             close(Some(channel), connection).await;
         }
