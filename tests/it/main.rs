@@ -7,6 +7,7 @@
 mod access;
 mod adapters;
 mod bridge;
+mod bridge_live;
 mod completeness;
 mod crash;
 mod crash_points;

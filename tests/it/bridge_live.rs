@@ -1,0 +1,443 @@
+//! The Matrix bridge behind a real Synapse: people talk on it, and what the archive shows is held against what they did
+//! and against the homeserver's own history of every room.
+//!
+//! `CHANCERY_TEST_SYNAPSE` names the Python environment that `deploy/synapse install` made. Where Synapse cannot be
+//! installed it says `unavailable`, and these tests say so and prove nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use chancery::support::step::{CRASH_AT, Step};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{Daemon, Lab, Message, Store, eventually, messages};
+
+const VARIABLE: &str = "CHANCERY_TEST_SYNAPSE";
+/// What is uploaded.
+const BYTES: &[u8] = b"the bytes of the file";
+/// The script that starts and stops Synapse.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/synapse");
+
+/// The Python environment that holds Synapse; `None` where it cannot be had.
+fn environment() -> Option<PathBuf> {
+    let found = std::env::var(VARIABLE).unwrap_or_else(|_| {
+        panic!("{VARIABLE} is not set: run `deploy/synapse install DIR` and set it to DIR (`deploy/test` does)")
+    });
+    if found == "unavailable" {
+        eprintln!("SKIPPED: Synapse could not be installed on this machine ({VARIABLE}=unavailable)");
+        return None;
+    }
+    Some(found.into())
+}
+
+/// A running Synapse; stopped at the end.
+struct Synapse {
+    directory: PathBuf,
+    environment: PathBuf,
+    registration: PathBuf,
+    address: String,
+    agent: ureq::Agent,
+}
+
+impl Synapse {
+    fn start(directory: PathBuf, environment: PathBuf, registration: PathBuf) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .max_idle_connections(0)
+            .build()
+            .into();
+        let mut synapse = Self { directory, environment, registration, address: String::new(), agent };
+        synapse.again();
+        let printed = synapse.script("env", &[]);
+        synapse.address = printed.trim().split_once('=').unwrap().1.to_owned();
+        synapse
+    }
+
+    /// Starts it on its old port and data.
+    fn again(&self) {
+        self.script("start", &[&self.environment, &self.registration]);
+    }
+
+    fn script(&self, verb: &str, arguments: &[&Path]) -> String {
+        let mut command = Command::new(SCRIPT);
+        command.arg(verb).arg(&self.directory).args(arguments).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "deploy/synapse {verb}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn user<'a>(&'a self, name: &str, role: &str) -> Person<'a> {
+        let token = self.script("user", &[Path::new(name), Path::new(role)]).trim().to_owned();
+        Person { synapse: self, id: format!("@{name}:lab.test"), token }
+    }
+}
+
+impl Drop for Synapse {
+    fn drop(&mut self) {
+        let _ = Command::new(SCRIPT).arg("stop").arg(&self.directory).stderr(Stdio::null()).status();
+    }
+}
+
+/// Somebody with an account.
+struct Person<'a> {
+    synapse: &'a Synapse,
+    id: String,
+    token: String,
+}
+
+/// An id as one segment of a path.
+fn segment(id: &str) -> String {
+    id.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+impl Person<'_> {
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.synapse.address)
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.synapse.agent.post(self.url(path)).header("Authorization", format!("Bearer {}", self.token));
+        read(path, request.header("Content-Type", "application/json").send(body.to_string()))
+    }
+
+    fn put(&self, path: &str, body: &Value) -> Value {
+        let request = self.synapse.agent.put(self.url(path)).header("Authorization", format!("Bearer {}", self.token));
+        read(path, request.header("Content-Type", "application/json").send(body.to_string()))
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let request = self.synapse.agent.get(self.url(path)).header("Authorization", format!("Bearer {}", self.token));
+        read(path, request.call())
+    }
+
+    fn upload(&self, bytes: &[u8]) -> String {
+        let path = "/_matrix/media/v3/upload?filename=notes.txt";
+        let request = self.synapse.agent.post(self.url(path)).header("Authorization", format!("Bearer {}", self.token));
+        let answer = read(path, request.header("Content-Type", "text/plain").send(bytes));
+        answer["content_uri"].as_str().unwrap().to_owned()
+    }
+
+    fn create(&self, room: Value) -> String {
+        self.post("/_matrix/client/v3/createRoom", &room)["room_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Something done to a room, such as `join` or `kick`.
+    fn act(&self, room: &str, what: &str, body: Value) -> Value {
+        self.post(&format!("/_matrix/client/v3/rooms/{}/{what}", segment(room)), &body)
+    }
+
+    /// Sends an event; its id.
+    fn send(&self, room: &str, kind: &str, content: Value) -> String {
+        let transaction = uuid::Uuid::new_v4().simple();
+        let path = format!("/_matrix/client/v3/rooms/{}/send/{kind}/{transaction}", segment(room));
+        id_of(&self.put(&path, &content))
+    }
+
+    fn says(&self, room: &str, words: &str) -> String {
+        self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": words }))
+    }
+
+    fn redacts(&self, room: &str, event: &str) -> String {
+        let transaction = uuid::Uuid::new_v4().simple();
+        let path = format!("/_matrix/client/v3/rooms/{}/redact/{}/{transaction}", segment(room), segment(event));
+        id_of(&self.put(&path, &json!({ "reason": "a slip" })))
+    }
+
+    fn sets(&self, room: &str, kind: &str, content: Value) -> String {
+        id_of(&self.put(&format!("/_matrix/client/v3/rooms/{}/state/{kind}/", segment(room)), &content))
+    }
+
+    /// The ids of all events of a room, as the homeserver itself has them. Needs an administrator.
+    fn history(&self, room: &str) -> Vec<String> {
+        let mut ids = Vec::new();
+        let mut from = String::new();
+        loop {
+            let path = format!("/_synapse/admin/v1/rooms/{}/messages?dir=b&limit=100{from}", segment(room));
+            let page = self.get(&path);
+            let chunk = page["chunk"].as_array().unwrap();
+            ids.extend(chunk.iter().map(id_of));
+            match page["end"].as_str() {
+                Some(end) if !chunk.is_empty() => from = format!("&from={end}"),
+                _ => return ids,
+            }
+        }
+    }
+}
+
+fn id_of(answer: &Value) -> String {
+    answer["event_id"].as_str().unwrap_or_else(|| panic!("no event id: {answer}")).to_owned()
+}
+
+fn read(path: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Value {
+    let mut answer = answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+    let (status, body) = (answer.status(), answer.body_mut().read_to_string().unwrap());
+    assert!(status.is_success(), "{path}: {status}: {body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// A laboratory whose events come from a Synapse of its own.
+struct Live {
+    // Stopped before its directory goes.
+    synapse: Synapse,
+    lab: Lab,
+    listen: SocketAddr,
+    admin_token: String,
+}
+
+impl Live {
+    fn new() -> Option<Self> {
+        let environment = environment()?;
+        // Free now, and taken again by the bridge alone as long as nobody else asks for any port in between.
+        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let adapter = "[[adapter]]\nname = \"canonical\"\ninterval = \"1s\"\n";
+        let configuration = |homeserver: &str| {
+            format!(
+                "[[source]]\nuri = \"/matrix\"\n[bridge.matrix]\nhomeserver = \"{homeserver}\"\nserver = \"lab.test\"\n\
+                 listen = \"{listen}\"\nadmin_token_file = \"admin.token\"\nheartbeat = \"1s\"\n\
+                 [files]\nmedia = \"{homeserver}/_matrix/client/v1/media/download/\"\n[[files.host]]\nurl = \"{homeserver}/\"\n\
+                 allow_http = true\nallow_private = true\ntoken_file = \"service.token\"\n{adapter}"
+            )
+        };
+        let lab = Lab::with_broker(Store::Sqlite, adapter);
+        for token in ["admin.token", "service.token"] {
+            write_secret(&lab.path(token), "not-yet-known");
+        }
+        // The homeserver's address is known when it runs, and it must know the bridge before it runs.
+        lab.configure(&configuration("http://127.0.0.1:1"));
+        lab.ok(&["bridge", "matrix", "register"]);
+        let registration = lab.path("home/state/matrix-registration.json");
+        let tokens: Value = serde_json::from_slice(&fs::read(&registration).unwrap()).unwrap();
+        write_secret(&lab.path("service.token"), tokens["as_token"].as_str().unwrap());
+        let synapse = Synapse::start(lab.path("synapse"), environment, registration);
+        let admin_token = synapse.user("root", "admin").token;
+        write_secret(&lab.path("admin.token"), &admin_token);
+        lab.configure(&configuration(&synapse.address));
+        Some(Self { synapse, lab, listen, admin_token })
+    }
+
+    fn admin(&self) -> Person<'_> {
+        Person { synapse: &self.synapse, id: "@root:lab.test".into(), token: self.admin_token.clone() }
+    }
+
+    fn bridge(&self) -> Daemon {
+        self.bridge_with(&[], &[])
+    }
+
+    fn bridge_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Daemon {
+        let mut command = self.lab.command(&["bridge", "matrix"]);
+        command.args(arguments).envs(variables.iter().copied());
+        let mut bridge = Daemon::start(command, self.lab.path("bridge.log"));
+        eventually("the bridge listens", || TcpStream::connect(self.listen).is_ok() || bridge.ended().is_some());
+        bridge
+    }
+
+    /// Takes in until the archive has every event of these rooms that the homeserver has; fails when one is there twice.
+    fn archived(&self, rooms: &[&str]) -> BTreeMap<String, Message> {
+        let admin = self.admin();
+        let expected: BTreeSet<String> = rooms.iter().flat_map(|room| admin.history(room)).collect();
+        let mut found = Vec::new();
+        eventually("the archive has all that the homeserver has", || {
+            let done = self.lab.json(&["run", "--once"]);
+            assert_eq!((&done["conflicts"], &done["quarantined"]), (&json!(0), &json!(0)), "{done}");
+            found = messages(&self.lab.pickup("canonical"));
+            expected.iter().all(|id| found.iter().any(|message| message.event == *id))
+        });
+        // A file that came after its message went out stands in a supplement once more, which says so.
+        found.retain(|message| message.completes.is_none());
+        let by_id: BTreeMap<_, _> = found.iter().map(|message| (message.event.clone(), message.clone())).collect();
+        assert_eq!(by_id.len(), found.len(), "an event is archived twice");
+        by_id
+    }
+}
+
+fn write_secret(path: &Path, secret: &str) {
+    fs::write(path, secret).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn attribute<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
+    message.attributes.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+}
+
+/// Canonical type and CloudEvents type of each event of a kind, in order of time.
+fn kinds_of(archived: &BTreeMap<String, Message>, room: &str, kinds: &[&str]) -> Vec<(String, String)> {
+    let mut found: Vec<_> =
+        archived.values().filter(|message| message.room == room && kinds.contains(&&*message.kind)).collect();
+    found.sort_by(|one, other| one.ticks.cmp(&other.ticks));
+    found.into_iter().map(|message| (message.kind.clone(), attribute(message, "c:kind").unwrap().to_owned())).collect()
+}
+
+#[test]
+fn what_people_do_on_a_homeserver_is_archived_as_what_it_is() {
+    let Some(live) = Live::new() else { return };
+    let _bridge = live.bridge();
+    let (alice, bob, carol) =
+        (live.synapse.user("alice", ""), live.synapse.user("bob", ""), live.synapse.user("carol", ""));
+    let room =
+        alice.create(json!({ "preset": "private_chat", "name": "Trading desk", "topic": "Grain", "invite": [bob.id] }));
+    bob.act(&room, "join", json!({}));
+    let said = alice.says(&room, "first");
+    let edited = alice.send(
+        &room,
+        "m.room.message",
+        json!({
+            "msgtype": "m.text", "body": "* second", "m.new_content": { "msgtype": "m.text", "body": "second" },
+            "m.relates_to": { "rel_type": "m.replace", "event_id": said },
+        }),
+    );
+    let relation = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": said, "key": "👍" } });
+    let reacted = bob.send(&room, "m.reaction", relation);
+    let unreacted = bob.redacts(&room, &reacted);
+    let reply =
+        json!({ "msgtype": "m.text", "body": "an answer", "m.relates_to": { "m.in_reply_to": { "event_id": said } } });
+    let replied = bob.send(&room, "m.room.message", reply);
+    let thread = json!({ "msgtype": "m.text", "body": "in a thread", "m.relates_to": { "rel_type": "m.thread", "event_id": said } });
+    let threaded = bob.send(&room, "m.room.message", thread);
+    let deleted = bob.redacts(&room, &replied);
+    let location = alice.upload(BYTES);
+    let file = json!({ "msgtype": "m.file", "body": "notes.txt", "url": location, "info": { "mimetype": "text/plain", "size": BYTES.len() } });
+    let uploaded = alice.send(&room, "m.room.message", file);
+    let encrypted = alice.send(
+        &room,
+        "m.room.encrypted",
+        json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgA", "session_id": "s" }),
+    );
+    let topic = alice.sets(&room, "m.room.topic", json!({ "topic": "Oil" }));
+    bob.put(
+        &format!("/_matrix/client/v3/profile/{}/displayname", segment(&bob.id)),
+        &json!({ "displayname": "Robert" }),
+    );
+    // The homeserver tells the rooms of it in its own time.
+    let membership = format!("/_matrix/client/v3/rooms/{}/state/m.room.member/{}", segment(&room), segment(&bob.id));
+    eventually("the room knows the new name", || bob.get(&membership)["displayname"] == "Robert");
+    for (who, what, body) in [
+        (&alice, "invite", json!({ "user_id": carol.id })),
+        (&carol, "leave", json!({})),
+        (&alice, "invite", json!({ "user_id": carol.id })),
+        (&carol, "join", json!({})),
+        (&carol, "leave", json!({})),
+        (&alice, "invite", json!({ "user_id": carol.id })),
+        (&carol, "join", json!({})),
+        (&alice, "kick", json!({ "user_id": carol.id, "reason": "a test" })),
+        (&alice, "invite", json!({ "user_id": carol.id })),
+        (&carol, "join", json!({})),
+        (&alice, "ban", json!({ "user_id": carol.id })),
+        (&alice, "unban", json!({ "user_id": carol.id })),
+    ] {
+        who.act(&room, what, body);
+    }
+    let direct = alice.create(json!({ "preset": "trusted_private_chat", "is_direct": true, "invite": [bob.id] }));
+    bob.act(&direct, "join", json!({}));
+    let whispered = bob.says(&direct, "between us");
+    let next = alice.act(&room, "upgrade", json!({ "new_version": "11" }));
+    let next = next["replacement_room"].as_str().unwrap();
+
+    let archived = live.archived(&[&room, &direct, next]);
+    let seen = |id: &str| {
+        let message = &archived[id];
+        (message.kind.as_str(), attribute(message, "c:kind").unwrap(), message.content.as_str())
+    };
+    assert_eq!(seen(&said), ("CHAT", "chat.message.posted", "first"));
+    assert_eq!(seen(&edited), ("EDIT", "chat.message.edited", "second"));
+    assert_eq!(attribute(&archived[&edited], "c:messageId"), Some(said.as_str()));
+    assert_eq!(attribute(&archived[&edited], "c:previous"), Some("first"));
+    assert_eq!(seen(&reacted), ("REACT", "chat.message.reacted", "👍"));
+    assert_eq!(seen(&unreacted), ("UNREACT", "chat.message.unreacted", "👍"));
+    assert_eq!(seen(&replied), ("CHAT", "chat.message.posted", "an answer"));
+    assert_eq!(attribute(&archived[&replied], "c:inReplyTo"), Some(said.as_str()));
+    assert_eq!(attribute(&archived[&threaded], "c:thread"), Some(said.as_str()));
+    assert_eq!(seen(&deleted), ("DELETE", "chat.message.deleted", "an answer"));
+    assert_eq!(seen(&uploaded).0, "FILEUPLOAD");
+    assert_eq!(attribute(&archived[&uploaded], "c:fileName"), Some("notes.txt"));
+    let digest = hex::encode(Sha256::digest(BYTES));
+    eventually("the file itself is archived", || {
+        live.lab.ok(&["run", "--once"]);
+        let found = messages(&live.lab.pickup("canonical"));
+        found.iter().any(|message| {
+            message.event == uploaded
+                && message.missing.is_none()
+                && attribute(message, "c:sha256") == Some(digest.as_str())
+        })
+    });
+    assert_eq!((seen(&encrypted).0, seen(&encrypted).1), ("OTHER", "matrix.m.room.encrypted"));
+    assert_eq!((seen(&topic).0, seen(&topic).1), ("ROOMUPDATE", "chat.room.updated"));
+    assert_eq!(seen(&whispered), ("CHAT", "chat.message.posted", "between us"));
+
+    // Tombstone and new room: the old one is described anew, the new one is created.
+    assert_eq!(kinds_of(&archived, next, &["ROOMCREATE"]).len(), 1);
+    let comings: Vec<String> = kinds_of(&archived, &room, &["JOIN", "PART", "MEMBER", "OTHER"])
+        .into_iter()
+        .map(|(_, kind)| kind.trim_start_matches("chat.").to_owned())
+        .filter(|kind| !kind.starts_with("matrix.m."))
+        .collect();
+    let expected = [
+        "room.joined",
+        "member.invited",
+        "room.joined",
+        "member.renamed",
+        "member.invited",
+        "matrix.member.declined",
+        "member.invited",
+        "room.joined",
+        "room.left",
+        "member.invited",
+        "room.joined",
+        "member.removed",
+        "member.invited",
+        "room.joined",
+        "member.removed",
+        "matrix.member.unbanned",
+    ];
+    assert_eq!(comings, expected);
+}
+
+/// A bridge that is away, one that is killed before its answer, a broker that is away, a homeserver that crashes: afterwards
+/// the archive has all that the homeserver has, once, and the words of what was deleted meanwhile.
+#[test]
+fn after_every_outage_nothing_is_missing_and_nothing_is_there_twice() {
+    let Some(live) = Live::new() else { return };
+    let alice = live.synapse.user("alice", "");
+    let room = alice.create(json!({ "name": "Trading desk" }));
+
+    // The bridge was away from the room's creation on, and a message is deleted before it comes back.
+    let regretted = alice.says(&room, "said and regretted");
+    alice.redacts(&room, &regretted);
+    let bridge = live.bridge();
+    let first = live.archived(&[&room]);
+    assert_eq!((first[&regretted].kind.as_str(), first[&regretted].content.as_str()), ("CHAT", "said and regretted"));
+    bridge.kill();
+
+    // Killed when the broker has the event and the homeserver has not heard so.
+    let mut bridge = live.bridge_with(&[], &[(CRASH_AT, Step::BridgePublished.name())]);
+    alice.says(&room, "cut off");
+    eventually("the bridge is cut off", || bridge.ended().is_some());
+    let bridge = live.bridge();
+    live.archived(&[&room]);
+    bridge.kill();
+
+    // The broker is away: nothing is called taken.
+    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let bridge = live.bridge_with(&["--set", &format!("amqp.url=amqp://{away}/%2f")], &[]);
+    let waiting = alice.says(&room, "waiting");
+    eventually("the homeserver was refused", || bridge.log().contains("a transaction was not taken"));
+    assert!(!bridge.log().contains("waiting"), "words are logged");
+    bridge.kill();
+
+    // The homeserver crashes while all this waits.
+    live.synapse.script("kill", &[]);
+    live.synapse.again();
+    let _bridge = live.bridge();
+    alice.says(&room, "all is well");
+    let last = live.archived(&[&room]);
+    assert_eq!(last[&waiting].content, "waiting");
+}
