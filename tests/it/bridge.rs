@@ -1,9 +1,12 @@
 //! The Matrix bridge from outside: transactions over HTTP as a homeserver sends them, a real broker, the archive's output.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt as _;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,43 +32,68 @@ pub const REGISTERING: &[Step] = &[Step::RegistrationWrittenPending, Step::Regis
 /// No answer: the bridge is not there, or was cut off.
 const NONE: u16 = 0;
 
-/// A homeserver as far as the bridge asks it: it knows what was deleted, and the state of one room.
+/// The homeserver's room.
+const ROOM: &str = "!RCYi4";
+
+/// A homeserver as far as the bridge asks it: it knows what was deleted, and the state and history of one room.
 struct Homeserver {
     address: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
+    told: Arc<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    requests: Mutex<Vec<String>>,
+    /// Oldest first.
+    history: Mutex<Vec<Value>>,
 }
 
 impl Homeserver {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self { address: listener.local_addr().unwrap(), requests: Arc::default() };
-        let requests = Arc::clone(&server.requests);
+        let server = Self { address: listener.local_addr().unwrap(), told: Arc::default() };
+        let told = Arc::clone(&server.told);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let requests = Arc::clone(&requests);
+                let told = Arc::clone(&told);
                 // A bridge that was killed while it asked leaves nobody to answer.
-                std::thread::spawn(move || answer(stream, &requests).is_ok());
+                std::thread::spawn(move || answer(stream, &told).is_ok());
             }
         });
         server
     }
 
     fn asked(&self, what: &str) -> usize {
-        self.requests.lock().unwrap().iter().filter(|head| head.contains(what)).count()
+        self.told.requests.lock().unwrap().iter().filter(|head| head.contains(what)).count()
     }
 }
 
-fn answer(mut stream: TcpStream, requests: &Mutex<Vec<String>>) -> io::Result<()> {
+/// Two events of the history, newest first, from a token on that counts events.
+fn page(history: &[Value], path: &str) -> Value {
+    let from = path.split_once("&from=").map(|(_, token)| token.parse().unwrap());
+    let start: usize = from.unwrap_or(history.len());
+    let end = start.saturating_sub(2);
+    let chunk: Vec<_> = history[end..start].iter().rev().collect();
+    let mut page = json!({ "chunk": chunk, "start": start.to_string() });
+    if end > 0 {
+        page["end"] = end.to_string().into();
+    }
+    page
+}
+
+fn answer(mut stream: TcpStream, told: &Told) -> io::Result<()> {
     let mut head = String::new();
     let mut reader = BufReader::new(stream.try_clone()?);
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    requests.lock().unwrap().push(head);
+    told.requests.lock().unwrap().push(head);
     let (status, body) = match path.as_str() {
         path if path.ends_with("/ping") => ("200 OK", json!({ "duration_ms": 1 })),
         "/_synapse/admin/v1/fetch_event/%24deleted" => {
             ("200 OK", json!({ "event": { "content": { "msgtype": "m.text", "body": "said and regretted" } } }))
         }
+        path if path.starts_with("/_synapse/admin/v1/rooms?") => ("200 OK", json!({ "rooms": [{ "room_id": ROOM }] })),
+        path if path.contains("/messages?dir=b&") => ("200 OK", page(&told.history.lock().unwrap(), path)),
         path if path.starts_with("/_synapse/admin/v1/rooms/") => {
             let state = json!([
                 { "type": "m.room.name", "state_key": "", "content": { "name": "Trading desk" } },
@@ -163,7 +191,7 @@ impl Bridged {
 
 fn event(id: &str, kind: &str, content: Value) -> Value {
     json!({
-        "event_id": id, "room_id": "!RCYi4", "sender": "@alice:lab.test", "type": kind, "content": content,
+        "event_id": id, "room_id": ROOM, "sender": "@alice:lab.test", "type": kind, "content": content,
         "origin_server_ts": 1_795_319_264_992_i64, "unsigned": { "age": 3 },
     })
 }
@@ -277,6 +305,158 @@ fn edits_reactions_and_deletions_know_what_they_are_about() {
         ]
     );
     assert_eq!((found[5].0, found[5].1), ("$f", "OTHER"));
+}
+
+#[test]
+fn the_sweep_names_what_never_arrived_and_the_backfill_brings_it() {
+    let bridged = Bridged::new();
+    let _bridge = bridged.start();
+    let edit = json!({
+        "body": "* second", "m.new_content": { "body": "second" },
+        "m.relates_to": { "rel_type": "m.replace", "event_id": "$a" },
+    });
+    let edit = event("$b", "m.room.message", edit);
+    let removal = event("$d", "m.room.redaction", json!({ "redacts": "$a" }));
+    *bridged.homeserver.told.history.lock().unwrap() =
+        vec![says("$a", "first"), edit.clone(), says("$c", "another"), removal, says("$e", "the end")];
+    bridged.deliver("1", &[edit, says("$e", "the end")]);
+    bridged.archived();
+
+    let since = ["--since", "2026-01-01T00:00:00Z"];
+    let sweep = [&["bridge", "matrix", "sweep", "--grace", "0s"], &since[..]].concat();
+    let found = bridged.lab.run(&[&["--format", "json"], &sweep[..]].concat());
+    let said = String::from_utf8(found.stdout).unwrap();
+    assert_eq!(found.status.code(), Some(1), "{said}");
+    assert!(["first", "second", "another"].iter().all(|words| !said.contains(words)), "words are printed: {said}");
+    let verdict: Value = serde_json::from_str(&said).unwrap();
+    let missing: Vec<_> =
+        verdict["missing"].as_array().unwrap().iter().map(|one| (&one["room"], &one["event"])).collect();
+    assert_eq!(missing, ["$d", "$c", "$a"].map(|id| (json!(ROOM), json!(id))).each_ref().map(|(room, id)| (room, id)));
+    assert_eq!((&verdict["rooms"], &verdict["events"], &verdict["archived"]), (&json!(1), &json!(5), &json!(2)));
+    let shown = bridged.lab.run(&sweep);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("$c"), "the table names it as well");
+
+    let backfill = [&["bridge", "matrix", "backfill"], &since[..]].concat();
+    let until = [&backfill[..], &["--until", "9999-01-01T00:00:00Z"]].concat();
+    assert_eq!(bridged.lab.run(&backfill).status.code(), Some(2), "what is forgotten could be archived twice");
+    let done = bridged.lab.json(&until);
+    assert_eq!((&done["events"], &done["published"], &done["known"]), (&json!(5), &json!(3), &json!(2)));
+    let again = bridged.lab.json(&until);
+    assert_eq!((&again["published"], &again["known"]), (&json!(0), &json!(5)));
+    bridged.deliver("2", &[says("$c", "another")]);
+    let expected = pairs(&[("$a", "first"), ("$b", "second"), ("$c", "another"), ("$d", "second"), ("$e", "the end")]);
+    assert_eq!(words(&bridged.archived()), expected, "each once, and the deletion knows the newest words");
+    assert_eq!(bridged.lab.run(&sweep).status.code(), Some(0));
+}
+
+#[test]
+fn the_sweep_says_what_it_needs_and_what_it_could_not_read() {
+    let bridged = Bridged::new();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let away = format!("bridge.matrix.homeserver=http://{nobody}");
+    let sweep = ["bridge", "matrix", "sweep", "--set", &away];
+    let refused = bridged.lab.run(&sweep);
+    assert_eq!(refused.status.code(), Some(8), "no verdict without a homeserver");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("bridge.matrix.homeserver"));
+    let verdict = bridged.lab.run(&[&["--format", "json"], &sweep[..], &["--room", ROOM]].concat());
+    assert_eq!(verdict.status.code(), Some(1), "a room that cannot be read is no room without gaps");
+    let verdict: Value = serde_json::from_slice(&verdict.stdout).unwrap();
+    assert_eq!((&verdict["rooms"], &verdict["unread"][0]["room"]), (&json!(0), &json!(ROOM)));
+}
+
+/// Forgers, talkers and those who say nothing, all at once: the homeserver is heard all the same.
+#[test]
+fn a_flood_of_bad_requests_keeps_nothing_out() {
+    const GOOD: usize = 30;
+    let bridged = Bridged::new();
+    let bridge = bridged.start();
+    let over = AtomicBool::new(false);
+    let refused = AtomicUsize::new(0);
+    let forged = json!({ "events": [says("$x", "forged")] }).to_string();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    for token in [None, Some("wrong"), Some("")] {
+                        let status = bridged.put_with("1", token, &forged).unwrap_or(NONE);
+                        assert_ne!(status, 200);
+                        refused.fetch_add(usize::from(matches!(status, 401 | 403)), Relaxed);
+                    }
+                }
+            });
+            scope.spawn(|| {
+                // Each stays open until the bridge closes it, or there are enough of them.
+                let mut silent = VecDeque::new();
+                while !over.load(Relaxed) {
+                    let Ok(mut stream) = TcpStream::connect(bridged.listen) else { continue };
+                    // Whether it is still there to read this does not matter.
+                    let _ = stream.write_all(b"PUT /_matrix/app/v1/transactions/1 HTTP/1.1\r\nAuthorization: Bea");
+                    silent.push_back(stream);
+                    silent.truncate(200);
+                }
+            });
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    let Ok(mut stream) = TcpStream::connect(bridged.listen) else { continue };
+                    let _ = stream.write_all(&[b'A'; 64 << 10]);
+                }
+            });
+        }
+        for number in 0..GOOD {
+            bridged.deliver(&number.to_string(), &[says(&format!("${number:02}"), "heard")]);
+        }
+        over.store(true, Relaxed);
+    });
+    assert!(refused.load(Relaxed) > 0);
+    let expected: Vec<_> = (0..GOOD).map(|number| (format!("${number:02}"), "heard".to_owned())).collect();
+    assert_eq!(words(&bridged.archived()), expected);
+    assert_eq!(bridge.terminate().0, Some(0));
+}
+
+/// Between the bridge and the broker: its connections can be cut.
+struct Between {
+    address: SocketAddr,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Between {
+    fn start(broker: &str) -> Self {
+        let broker: SocketAddr = broker.split(['/', '@']).nth(2).unwrap().parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let between = Self { address: listener.local_addr().unwrap(), open: Arc::default() };
+        let open = Arc::clone(&between.open);
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let far = TcpStream::connect(broker).unwrap();
+                for (mut from, mut to) in
+                    [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near.try_clone().unwrap())]
+                {
+                    std::thread::spawn(move || io::copy(&mut from, &mut to).is_ok());
+                }
+                open.lock().unwrap().push(near);
+            }
+        });
+        between
+    }
+
+    fn cut(&self) -> usize {
+        let open = std::mem::take(&mut *self.open.lock().unwrap());
+        // One that the other side has closed already cannot be closed again.
+        open.iter().for_each(|stream| _ = stream.shutdown(Shutdown::Both));
+        open.len()
+    }
+}
+
+#[test]
+fn a_connection_that_died_while_nobody_spoke_costs_no_transaction() {
+    let bridged = Bridged::new();
+    let between = Between::start(&std::env::var("CHANCERY_TEST_AMQP_URL").unwrap());
+    let through = format!("amqp.url=amqp://{}/%2f", between.address);
+    let _bridge = bridged.start_with(&["--set", &through], &[]);
+    bridged.deliver("1", &[says("$a", "one")]);
+    assert!(between.cut() > 0);
+    assert_eq!(bridged.put("2", &[says("$b", "two")]), 200, "at the first try");
+    assert_eq!(words(&bridged.archived()), pairs(&[("$a", "one"), ("$b", "two")]));
 }
 
 /// Cut off at each step, started again, and sent the same transaction again: all of it is archived, once.

@@ -4,6 +4,7 @@
 //! `CHANCERY_TEST_SYNAPSE` names the Python environment that `deploy/synapse install` made. Where Synapse cannot be
 //! installed it says `unavailable`, and these tests say so and prove nothing.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,11 +17,13 @@ use chancery::support::step::{CRASH_AT, Step};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Daemon, Lab, Message, Store, eventually, messages};
+use crate::support::{Daemon, Lab, Message, Store, eventually, messages, output_files};
 
 const VARIABLE: &str = "CHANCERY_TEST_SYNAPSE";
 /// What is uploaded.
 const BYTES: &[u8] = b"the bytes of the file";
+/// What the bridge did not bring by now is missing.
+const SWEEP: [&str; 5] = ["bridge", "matrix", "sweep", "--grace", "0s"];
 /// The script that starts and stops Synapse.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/synapse");
 
@@ -40,13 +43,14 @@ fn environment() -> Option<PathBuf> {
 struct Synapse {
     directory: PathBuf,
     environment: PathBuf,
-    registration: PathBuf,
+    /// The one application service it is told of when it starts.
+    service: RefCell<PathBuf>,
     address: String,
     agent: ureq::Agent,
 }
 
 impl Synapse {
-    fn start(directory: PathBuf, environment: PathBuf, registration: PathBuf) -> Self {
+    fn start(directory: PathBuf, environment: PathBuf, service: PathBuf) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
@@ -54,7 +58,8 @@ impl Synapse {
             .max_idle_connections(0)
             .build()
             .into();
-        let mut synapse = Self { directory, environment, registration, address: String::new(), agent };
+        let service = RefCell::new(service);
+        let mut synapse = Self { directory, environment, service, address: String::new(), agent };
         synapse.again();
         let printed = synapse.script("env", &[]);
         synapse.address = printed.trim().split_once('=').unwrap().1.to_owned();
@@ -63,7 +68,7 @@ impl Synapse {
 
     /// Starts it on its old port and data.
     fn again(&self) {
-        self.script("start", &[&self.environment, &self.registration]);
+        self.script("start", &[&self.environment, &self.service.borrow()]);
     }
 
     fn script(&self, verb: &str, arguments: &[&Path]) -> String {
@@ -147,6 +152,14 @@ impl Person<'_> {
         self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": words }))
     }
 
+    fn edits(&self, room: &str, event: &str, words: &str) -> String {
+        let relation = json!({ "rel_type": "m.replace", "event_id": event });
+        let new = json!({ "msgtype": "m.text", "body": words });
+        let body = format!("* {words}");
+        let content = json!({ "msgtype": "m.text", "body": body, "m.new_content": new, "m.relates_to": relation });
+        self.send(room, "m.room.message", content)
+    }
+
     fn redacts(&self, room: &str, event: &str) -> String {
         let transaction = uuid::Uuid::new_v4().simple();
         let path = format!("/_matrix/client/v3/rooms/{}/redact/{}/{transaction}", segment(room), segment(event));
@@ -192,10 +205,16 @@ struct Live {
     lab: Lab,
     listen: SocketAddr,
     admin_token: String,
+    registration: PathBuf,
 }
 
 impl Live {
     fn new() -> Option<Self> {
+        Self::with(true)
+    }
+
+    /// With a homeserver that knows the bridge from its first start on, or another application service in its place.
+    fn with(bridge: bool) -> Option<Self> {
         let environment = environment()?;
         // Free now, and taken again by the bridge alone as long as nobody else asks for any port in between.
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -218,11 +237,18 @@ impl Live {
         let registration = lab.path("home/state/matrix-registration.json");
         let tokens: Value = serde_json::from_slice(&fs::read(&registration).unwrap()).unwrap();
         write_secret(&lab.path("service.token"), tokens["as_token"].as_str().unwrap());
-        let synapse = Synapse::start(lab.path("synapse"), environment, registration);
+        let other = lab.path("other.json");
+        let nobody = json!({
+            "id": "other", "url": null, "as_token": "another-token", "hs_token": "one-more-token", "sender_localpart": "_other",
+            "namespaces": { "users": [], "rooms": [], "aliases": [] },
+        });
+        write_secret(&other, &nobody.to_string());
+        let service = if bridge { registration.clone() } else { other };
+        let synapse = Synapse::start(lab.path("synapse"), environment, service);
         let admin_token = synapse.user("root", "admin").token;
         write_secret(&lab.path("admin.token"), &admin_token);
         lab.configure(&configuration(&synapse.address));
-        Some(Self { synapse, lab, listen, admin_token })
+        Some(Self { synapse, lab, listen, admin_token, registration })
     }
 
     fn admin(&self) -> Person<'_> {
@@ -256,7 +282,34 @@ impl Live {
         found.retain(|message| message.completes.is_none());
         let by_id: BTreeMap<_, _> = found.iter().map(|message| (message.event.clone(), message.clone())).collect();
         assert_eq!(by_id.len(), found.len(), "an event is archived twice");
+        let verdict = self.lab.json(&SWEEP);
+        assert_eq!((&verdict["missing"], &verdict["unread"]), (&json!([]), &json!([])), "{verdict}");
+        assert!(verdict["archived"].as_u64() >= Some(expected.len() as u64), "{verdict}");
         by_id
+    }
+
+    /// What kind of room the outputs say a room is, one after the other.
+    fn kinds_of_room(&self, room: &str) -> Vec<String> {
+        let files = output_files(&self.lab.pickup("canonical"));
+        let texts: Vec<_> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        let channels = texts.iter().flat_map(|text| text.split("<Channel ").skip(1));
+        let ours = channels.filter_map(|channel| channel.split_once('>')).filter(|(tag, _)| tag.contains(room));
+        ours.map(|(tag, _)| tag.split_once("c:kind=\"").unwrap().1.split_once('"').unwrap().0.to_owned()).collect()
+    }
+
+    /// The events that the sweep misses, once the archive has taken in what is on the queue.
+    fn missed(&self) -> Vec<String> {
+        self.lab.ok(&["run", "--once"]);
+        let output = self.lab.run(&[&["--format", "json"], &SWEEP[..]].concat());
+        let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let missing: Vec<_> = verdict["missing"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["event"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(output.status.code(), Some(i32::from(!missing.is_empty())), "{verdict}");
+        missing
     }
 }
 
@@ -287,14 +340,7 @@ fn what_people_do_on_a_homeserver_is_archived_as_what_it_is() {
         alice.create(json!({ "preset": "private_chat", "name": "Trading desk", "topic": "Grain", "invite": [bob.id] }));
     bob.act(&room, "join", json!({}));
     let said = alice.says(&room, "first");
-    let edited = alice.send(
-        &room,
-        "m.room.message",
-        json!({
-            "msgtype": "m.text", "body": "* second", "m.new_content": { "msgtype": "m.text", "body": "second" },
-            "m.relates_to": { "rel_type": "m.replace", "event_id": said },
-        }),
-    );
+    let edited = alice.edits(&room, &said, "second");
     let relation = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": said, "key": "👍" } });
     let reacted = bob.send(&room, "m.reaction", relation);
     let unreacted = bob.redacts(&room, &reacted);
@@ -312,6 +358,15 @@ fn what_people_do_on_a_homeserver_is_archived_as_what_it_is() {
         "m.room.encrypted",
         json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "AwgA", "session_id": "s" }),
     );
+    let sticker = alice.send(&room, "m.sticker", json!({ "body": "a wave", "url": location, "info": {} }));
+    let text = |words: &str| json!({ "org.matrix.msc1767.text": words });
+    let mut answers = [text("Soup"), text("Fish")];
+    for (number, answer) in answers.iter_mut().enumerate() {
+        answer["id"] = number.to_string().into();
+    }
+    let question = json!({ "kind": "org.matrix.msc3381.poll.disclosed", "max_selections": 1, "question": text("Lunch?"), "answers": answers });
+    let kind = "org.matrix.msc3381.poll.start";
+    let poll = alice.send(&room, kind, json!({ (kind): question, "org.matrix.msc1767.text": "Lunch?" }));
     let topic = alice.sets(&room, "m.room.topic", json!({ "topic": "Oil" }));
     bob.put(
         &format!("/_matrix/client/v3/profile/{}/displayname", segment(&bob.id)),
@@ -336,13 +391,18 @@ fn what_people_do_on_a_homeserver_is_archived_as_what_it_is() {
     ] {
         who.act(&room, what, body);
     }
+    let knock = json!({ "type": "m.room.join_rules", "state_key": "", "content": { "join_rule": "knock" } });
+    let club = alice.create(json!({ "preset": "private_chat", "initial_state": [knock] }));
+    carol.post(&format!("/_matrix/client/v3/knock/{}", segment(&club)), &json!({}));
+    alice.act(&club, "invite", json!({ "user_id": carol.id }));
+    carol.act(&club, "join", json!({}));
     let direct = alice.create(json!({ "preset": "trusted_private_chat", "is_direct": true, "invite": [bob.id] }));
     bob.act(&direct, "join", json!({}));
     let whispered = bob.says(&direct, "between us");
     let next = alice.act(&room, "upgrade", json!({ "new_version": "11" }));
     let next = next["replacement_room"].as_str().unwrap();
 
-    let archived = live.archived(&[&room, &direct, next]);
+    let archived = live.archived(&[&room, &club, &direct, next]);
     let seen = |id: &str| {
         let message = &archived[id];
         (message.kind.as_str(), attribute(message, "c:kind").unwrap(), message.content.as_str())
@@ -372,6 +432,15 @@ fn what_people_do_on_a_homeserver_is_archived_as_what_it_is() {
     assert_eq!((seen(&encrypted).0, seen(&encrypted).1), ("OTHER", "matrix.m.room.encrypted"));
     assert_eq!((seen(&topic).0, seen(&topic).1), ("ROOMUPDATE", "chat.room.updated"));
     assert_eq!(seen(&whispered), ("CHAT", "chat.message.posted", "between us"));
+    assert_eq!(
+        (live.kinds_of_room(&direct).last(), live.kinds_of_room(&room).last()),
+        (Some(&"direct".into()), Some(&"room".into()))
+    );
+    assert_eq!((seen(&sticker).0, attribute(&archived[&sticker], "c:fileName")), ("FILEUPLOAD", Some("a wave")));
+    assert_eq!(seen(&poll), ("CHAT", "chat.message.posted", "Lunch?\n- Soup\n- Fish"));
+    let knocking: Vec<_> =
+        kinds_of(&archived, &club, &["JOIN", "MEMBER", "OTHER"]).into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(knocking[knocking.len() - 3..], ["matrix.member.knocked", "chat.member.invited", "chat.room.joined"]);
 
     // Tombstone and new room: the old one is described anew, the new one is created.
     assert_eq!(kinds_of(&archived, next, &["ROOMCREATE"]).len(), 1);
@@ -401,20 +470,43 @@ fn what_people_do_on_a_homeserver_is_archived_as_what_it_is() {
     assert_eq!(comings, expected);
 }
 
-/// A bridge that is away, one that is killed before its answer, a broker that is away, a homeserver that crashes: afterwards
-/// the archive has all that the homeserver has, once, and the words of what was deleted meanwhile.
+/// A homeserver that did not know the bridge at first, a bridge that is away, one that is killed before its answer, a broker that is
+/// away, a homeserver that crashes: afterwards the archive has all that the homeserver has, once, and the words of what was
+/// deleted meanwhile.
 #[test]
 fn after_every_outage_nothing_is_missing_and_nothing_is_there_twice() {
-    let Some(live) = Live::new() else { return };
+    let Some(live) = Live::with(false) else { return };
     let alice = live.synapse.user("alice", "");
-    let room = alice.create(json!({ "name": "Trading desk" }));
+    let old = alice.create(json!({ "name": "Old desk" }));
+    let early = alice.says(&old, "before anybody listened");
+    let early_edit = alice.edits(&old, &early, "before anybody listens");
+    // A homeserver that never had an application service would deliver all of this to its first one.
+    alice.says(&old, "nobody takes this");
+    live.synapse.script("stop", &[]);
+    live.synapse.service.replace(live.registration.clone());
+    live.synapse.again();
 
     // The bridge was away from the room's creation on, and a message is deleted before it comes back.
+    let room = alice.create(json!({ "name": "Trading desk" }));
     let regretted = alice.says(&room, "said and regretted");
     alice.redacts(&room, &regretted);
     let bridge = live.bridge();
-    let first = live.archived(&[&room]);
+    alice.redacts(&old, &early);
+    let history: BTreeSet<_> = live.admin().history(&old).into_iter().collect();
+    eventually("the sweep misses what was before, and nothing else", || {
+        let missed: BTreeSet<_> = live.missed().into_iter().collect();
+        missed.contains(&early) && missed.contains(&early_edit) && missed.is_subset(&history)
+    });
+
+    // What nobody delivered is fetched, also twice, and also what was deleted of it.
+    let backfill =
+        ["bridge", "matrix", "backfill", "--since", "2020-01-01T00:00:00Z", "--until", "9999-01-01T00:00:00Z"];
+    assert_ne!(live.lab.json(&backfill)["published"], 0);
+    assert_eq!(live.lab.json(&backfill)["published"], 0);
+    let first = live.archived(&[&old, &room]);
     assert_eq!((first[&regretted].kind.as_str(), first[&regretted].content.as_str()), ("CHAT", "said and regretted"));
+    assert_eq!((first[&early].kind.as_str(), first[&early].content.as_str()), ("CHAT", "before anybody listened"));
+    assert_eq!(attribute(&first[&early_edit], "c:previous"), Some("before anybody listened"));
     bridge.kill();
 
     // Killed when the broker has the event and the homeserver has not heard so.
@@ -436,8 +528,31 @@ fn after_every_outage_nothing_is_missing_and_nothing_is_there_twice() {
     // The homeserver crashes while all this waits.
     live.synapse.script("kill", &[]);
     live.synapse.again();
-    let _bridge = live.bridge();
+    let bridge = live.bridge();
     alice.says(&room, "all is well");
-    let last = live.archived(&[&room]);
-    assert_eq!(last[&waiting].content, "waiting");
+    let archived = live.archived(&[&room]);
+    assert_eq!(archived[&waiting].content, "waiting");
+    bridge.kill();
+
+    // It crashes in the middle of a delivery, and does not send again what it had begun to send.
+    let deaf = TcpListener::bind(live.listen).unwrap();
+    let stuck = alice.says(&room, "stuck");
+    // Whoever is here said so before anything of the request was read, and is never answered.
+    let unanswered = deaf.accept().unwrap();
+    live.synapse.script("kill", &[]);
+    drop((unanswered, deaf));
+    live.synapse.again();
+    let bridge = live.bridge();
+    alice.says(&room, "behind it");
+    eventually("the sweep misses what is stuck alone", || live.missed() == [stuck.clone()]);
+    assert_ne!(live.lab.json(&backfill)["published"], 0);
+    live.archived(&[&old, &room]);
+    bridge.kill();
+
+    // The next failure shakes it loose; it is known by then.
+    let last = alice.says(&room, "after a failure");
+    let bridge = live.bridge();
+    let archived = live.archived(&[&old, &room]);
+    assert_eq!((&*archived[&stuck].content, &*archived[&last].content), ("stuck", "after a failure"));
+    drop(bridge);
 }

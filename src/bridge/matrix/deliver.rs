@@ -15,7 +15,7 @@ use super::event::{self, MatrixEvent, text};
 use super::homeserver::Homeserver;
 use super::map::{self, Learned, Remark};
 use super::memory::{Change, Memory, MemoryError};
-use crate::config::Amqp;
+use crate::config::{Amqp, MatrixBridge};
 use crate::intake::IntakeError;
 use crate::intake::amqp::Publisher;
 use crate::model::Ticks;
@@ -81,6 +81,23 @@ pub struct Settings {
     pub numbered: bool,
 }
 
+impl Settings {
+    /// As the configuration says.
+    pub fn of(bridge: &MatrixBridge) -> Self {
+        Self { source: bridge.source.clone(), server: bridge.server.clone(), numbered: bridge.numbered_transactions }
+    }
+}
+
+/// How events came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// In a transaction.
+    Delivered,
+    /// Read from the server's history. What is known is learned from once more, so that in the end what is known of a room and
+    /// of its messages is the newest, as if all of them had come in this order.
+    History,
+}
+
 /// Takes transactions, one after the other.
 pub struct Delivery {
     settings: Settings,
@@ -128,9 +145,41 @@ impl Delivery {
         if self.settings.numbered {
             state.look_for_stuck(transaction_id)?;
         }
-        state.counts = self.record(&mut state, transaction.events).await?;
+        let events = transaction.events.into_iter().map(MatrixEvent::new).collect();
+        state.counts = self.record(&mut state, events, Way::Delivered).await?;
         self.publish(&mut state).await?;
         state.counts.transactions += 1;
+        Ok(())
+    }
+
+    /// Takes events of the server's history, oldest first: when this returns, the broker has every one of them.
+    ///
+    /// # Errors
+    /// When it does not; what is taken again is published once.
+    pub async fn take_history(&self, events: Vec<MatrixEvent>) -> Result<(), DeliveryError> {
+        let mut state = self.state.lock().await;
+        state.counts = self.record(&mut state, events, Way::History).await?;
+        self.publish(&mut state).await
+    }
+
+    /// Learns what a room and its members are called now. A server that does not tell leaves them as they are known.
+    ///
+    /// # Errors
+    /// When the memory cannot be used.
+    pub async fn learn_room(&self, room: &str) -> Result<(), DeliveryError> {
+        let learned = match self.homeserver.state_of(room, "").await {
+            Ok(events) => of_state(&events),
+            Err(error) => {
+                tracing::warn!(room, error = %error, "what a room is called could not be asked for");
+                return Ok(());
+            }
+        };
+        let mut change = self.memory.change(Ticks::now()).await?;
+        for one in &learned {
+            change.learn(Some(room), "", one).await?;
+        }
+        change.completed(room).await?;
+        change.commit(Commit::BRIDGE_RECORDED).await?;
         Ok(())
     }
 
@@ -161,33 +210,39 @@ impl Delivery {
     }
 
     /// Gives each new event its number and keeps it; nothing is published yet. Returns the counts that then hold.
-    async fn record(&self, state: &mut State, events: Vec<Box<RawValue>>) -> Result<Counts, DeliveryError> {
+    async fn record(&self, state: &mut State, events: Vec<MatrixEvent>, way: Way) -> Result<Counts, DeliveryError> {
         let mut counts = state.counts;
-        let mut fresh = Vec::with_capacity(events.len());
+        let mut seen = BTreeSet::new();
+        let (mut events, mut fresh) = (events, BTreeSet::new());
+        events.retain(|event| {
+            let first = seen.insert(event.id());
+            counts.repeated += u64::from(!first);
+            first
+        });
         {
-            let mut seen = BTreeSet::new();
             let mut change = self.memory.change(Ticks::now()).await?;
-            for raw in events {
-                let event = MatrixEvent::new(raw);
+            for event in &events {
                 let id = event.id();
-                if change.has(&id).await? || !seen.insert(id) {
-                    counts.repeated += 1;
-                } else {
-                    fresh.push(event);
+                if !change.has(&id).await? {
+                    fresh.insert(id);
                 }
             }
         }
-        if fresh.is_empty() {
+        if way == Way::Delivered {
+            counts.repeated += (events.len() - fresh.len()) as u64;
+            events.retain(|event| fresh.contains(&event.id()));
+        }
+        if events.is_empty() {
             return Ok(counts);
         }
         // All that takes time is asked before anything is written, so that the file is not held meanwhile.
         let mut repaired = BTreeSet::new();
-        for event in &mut fresh {
+        for event in events.iter_mut().filter(|event| fresh.contains(&event.id())) {
             if event.is_stripped() && self.repair(event).await? {
                 repaired.insert(event.id());
             }
         }
-        let learned = self.ask_for_rooms(state, &fresh).await?;
+        let learned = self.ask_for_rooms(state, &events).await?;
 
         let mut change = self.memory.change(Ticks::now()).await?;
         for (room, learned) in &learned {
@@ -197,28 +252,25 @@ impl Delivery {
             change.completed(room).await?;
         }
         let mut sequence = change.last_sequence().await?;
-        for event in &fresh {
-            sequence += 1;
+        for event in &events {
             let id = event.id();
             let mut mapped = self.map(&mut change, event).await?;
-            if repaired.contains(&id) {
-                mapped
-                    .notes
-                    .insert("repaired".into(), "deleted before the bridge received it; fetched afterwards".into());
-                counts.repaired += 1;
-            }
-            match mapped.remark {
-                Some(Remark::Encrypted) => counts.encrypted += 1,
-                Some(Remark::Gap) => {
-                    counts.gaps += 1;
-                    tracing::warn!(
-                        event = id,
-                        "its words were deleted before it arrived, and nobody has them any more"
-                    );
+            // Asked once more: a back-fill and the bridge may meanwhile have met the same event.
+            if change.has(&id).await? {
+                counts.repeated += 1;
+            } else {
+                sequence += 1;
+                if repaired.contains(&id) {
+                    mapped
+                        .notes
+                        .insert("repaired".into(), "deleted before the bridge received it; fetched afterwards".into());
                 }
-                None => {}
+                if way == Way::History {
+                    mapped.notes.insert("backfilled".into(), "read from the server's history afterwards".into());
+                }
+                counts.note(&id, &mapped, repaired.contains(&id));
+                change.add(sequence, &id, &event::body(event, &mapped, &self.settings.source, sequence)?).await?;
             }
-            change.add(sequence, &id, &event::body(event, &mapped, &self.settings.source, sequence)?).await?;
             for learned in &mapped.learned {
                 change.learn(event.room(), &id, learned).await?;
             }
@@ -326,6 +378,21 @@ impl Delivery {
         });
         state.publisher = Some(sent.await.map_err(|_| DeliveryError::Unconfirmed)??);
         Ok(())
+    }
+}
+
+impl Counts {
+    /// Counts what a person should hear of an event that is new.
+    fn note(&mut self, id: &str, mapped: &map::Mapped, repaired: bool) {
+        self.repaired += u64::from(repaired);
+        match mapped.remark {
+            Some(Remark::Encrypted) => self.encrypted += 1,
+            Some(Remark::Gap) => {
+                self.gaps += 1;
+                tracing::warn!(event = id, "its words were deleted before it arrived, and nobody has them any more");
+            }
+            None => {}
+        }
     }
 }
 

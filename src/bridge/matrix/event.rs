@@ -49,7 +49,7 @@ impl MatrixEvent {
     }
 
     /// When the sender's server says it happened. A time beyond the years 1 to 9999 is none.
-    fn time(&self) -> Option<Ticks> {
+    pub fn time(&self) -> Option<Ticks> {
         let millis = self.value.get("origin_server_ts")?.as_i64()?;
         Ticks::from_ticks(millis.checked_mul(TICKS_PER_MILLI)?.checked_add(UNIX_EPOCH_TICKS)?)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::HeaderValue;
@@ -108,7 +109,7 @@ impl Homeserver {
     /// When the homeserver does not answer, does not know the bridge, or cannot reach it.
     pub async fn ping(&self, id: &str) -> Result<(), HomeserverError> {
         let path = format!("/_matrix/client/v1/appservice/{}/ping", segment(id));
-        self.ask(Some(serde_json::json!({})), path, self.service.clone()).await.map(drop)
+        self.ask(Some(serde_json::json!({})), path, self.service.clone()).await.map(|_: Value| ())
     }
 
     /// The content an event had before it was deleted, as long as the server keeps it.
@@ -118,7 +119,7 @@ impl Homeserver {
     pub async fn content_of(&self, event_id: &str) -> Result<Value, HomeserverError> {
         let admin = self.admin.clone().ok_or(HomeserverError::NoAdminToken)?;
         let path = format!("/_synapse/admin/v1/fetch_event/{}", segment(event_id));
-        let answer = self.ask(None, path, admin).await?;
+        let answer: Value = self.ask(None, path, admin).await?;
         let content = answer.get("event").and_then(|event| event.get("content"));
         match content {
             Some(content) if content.as_object().is_some_and(|members| !members.is_empty()) => Ok(content.clone()),
@@ -148,8 +149,27 @@ impl Homeserver {
         }
     }
 
+    /// Whether there is an admin token.
+    pub fn is_administered(&self) -> bool {
+        self.admin.is_some()
+    }
+
+    /// What the server tells its administrator at this path, whose parts are [`segment`]s.
+    ///
+    /// # Errors
+    /// When it does not, or tells something else.
+    pub async fn as_admin<T: DeserializeOwned + Send + 'static>(&self, path: &str) -> Result<T, HomeserverError> {
+        let admin = self.admin.clone().ok_or(HomeserverError::NoAdminToken)?;
+        self.ask(None, path.to_owned(), admin).await
+    }
+
     /// Asks on a thread of its own; `body` makes it a POST.
-    async fn ask(&self, body: Option<Value>, path: String, token: HeaderValue) -> Result<Value, HomeserverError> {
+    async fn ask<T: DeserializeOwned + Send + 'static>(
+        &self,
+        body: Option<Value>,
+        path: String,
+        token: HeaderValue,
+    ) -> Result<T, HomeserverError> {
         let (agent, url) = (self.agent.clone(), format!("{}{path}", self.base));
         let asked = tokio::task::spawn_blocking(move || {
             let response = match body {
@@ -164,17 +184,15 @@ impl Homeserver {
             let status = response.status().as_u16();
             let read = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
             let bytes = read.map_err(|error| HomeserverError::Away(error.to_string()))?;
-            let answer: Option<Value> = serde_json::from_slice(&bytes).ok();
-            match (status, answer) {
-                (200, Some(answer)) => Ok(answer),
-                (200, None) => Err(HomeserverError::Unclear("it is no JSON")),
-                (status, answer) => {
-                    let errcode = answer.as_ref().and_then(|answer| answer.get("errcode")).and_then(Value::as_str);
-                    // The server's own words, but no more of them than a code has.
-                    let errcode = errcode.filter(|code| code.len() <= 64).map(str::to_owned);
-                    Err(HomeserverError::Refused { status, errcode })
-                }
+            if status == 200 {
+                return serde_json::from_slice(&bytes)
+                    .map_err(|_| HomeserverError::Unclear("it is no JSON, or not what the interface promises"));
             }
+            let answer: Option<Value> = serde_json::from_slice(&bytes).ok();
+            let errcode = answer.as_ref().and_then(|answer| answer.get("errcode")).and_then(Value::as_str);
+            // The server's own words, but no more of them than a code has.
+            let errcode = errcode.filter(|code| code.len() <= 64).map(str::to_owned);
+            Err(HomeserverError::Refused { status, errcode })
         });
         asked.await.unwrap_or_else(|_| Err(HomeserverError::Away("the question was cut off".into())))
     }
@@ -191,7 +209,7 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
 }
 
 /// Text as one segment of a path or one value of a query (RFC 3986, unreserved characters alone).
-fn segment(text: &str) -> String {
+pub(super) fn segment(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len() * 3), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));

@@ -2,10 +2,13 @@
 //! on the queue.
 //!
 //! [`server`] takes the homeserver's transactions, [`map`] says what each event is, [`memory`] gives it its number and keeps it
-//! until the broker has it, [`deliver`] ties them together. `docs/sources/matrix.md` says what is captured and what is not.
+//! until the broker has it, [`deliver`] ties them together. [`history`] reads what the homeserver itself has, and [`backfill`]
+//! publishes of it what never was delivered. `docs/sources/matrix.md` says what is captured and what is not.
 
+pub mod backfill;
 pub mod deliver;
 pub mod event;
+pub mod history;
 pub mod homeserver;
 pub mod map;
 pub mod memory;
@@ -60,6 +63,17 @@ pub enum BridgeError {
     },
 }
 
+/// Who the bridge is, and the homeserver as it reaches it.
+///
+/// # Errors
+/// When the registration or the admin token cannot be had.
+pub fn connect(config: &Config, bridge: &MatrixBridge) -> Result<(Registration, Homeserver), BridgeError> {
+    let who = registration::read(&config.matrix_registration(bridge))?;
+    let admin: Option<SecretString> = secret(bridge.admin_token_file.as_deref(), bridge.admin_token_env.as_deref())?;
+    let homeserver = Homeserver::new(&bridge.homeserver, &who.as_token, admin.as_ref())?;
+    Ok((who, homeserver))
+}
+
 /// Runs the bridge until told to stop.
 ///
 /// # Errors
@@ -70,20 +84,14 @@ pub async fn run(
     broker: &Amqp,
     stop: CancellationToken,
 ) -> Result<(), BridgeError> {
-    let who = Arc::new(registration::read(&config.matrix_registration(bridge))?);
-    let admin: Option<SecretString> = secret(bridge.admin_token_file.as_deref(), bridge.admin_token_env.as_deref())?;
-    let homeserver = Homeserver::new(&bridge.homeserver, &who.as_token, admin.as_ref())?;
+    let (who, homeserver) = connect(config, bridge)?;
+    let who = Arc::new(who);
     let memory = Memory::open(&config.matrix_memory()).await?;
-    let settings = Settings {
-        source: bridge.source.clone(),
-        server: bridge.server.clone(),
-        numbered: bridge.numbered_transactions,
-    };
-    let delivery = Arc::new(Delivery::new(settings, broker.clone(), memory, homeserver.clone()));
+    let delivery = Arc::new(Delivery::new(Settings::of(bridge), broker.clone(), memory, homeserver.clone()));
     let listen = |source| BridgeError::Listen { listen: bridge.listen.clone(), source };
     let listener = TcpListener::bind(bridge.listen.as_str()).await.map_err(listen)?;
     tracing::info!(listen = bridge.listen, source = bridge.source, "the Matrix bridge is ready");
-    if admin.is_none() {
+    if !homeserver.is_administered() {
         tracing::warn!("there is no admin token: what is deleted while the bridge is away will be missing");
     }
     let beside =

@@ -1,10 +1,15 @@
 //! `chancery bridge`: puts the events of a chat server on the queue.
 
+mod backfill;
+mod sweep;
+
 use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::context::{self, Context};
 use super::{print, run};
+use crate::bridge::matrix::deliver::Settings;
+use crate::bridge::matrix::homeserver::{Homeserver, HomeserverError};
 use crate::bridge::matrix::registration::{self, RegistrationError};
 use crate::bridge::matrix::{self, BridgeError};
 use crate::config::{Config, MatrixBridge};
@@ -39,6 +44,8 @@ struct Matrix {
 enum Task {
     /// Write the registration file, with new tokens, and say what to do with it
     Register(Register),
+    Sweep(sweep::Args),
+    Backfill(backfill::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,6 +65,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
     match &matrix.task {
         None => serve(&config, bridge),
         Some(Task::Register(register)) => write(&config, bridge, register),
+        Some(Task::Sweep(args)) => sweep::run(context, &config, bridge, args),
+        Some(Task::Backfill(args)) => backfill::run(context, &config, bridge, args),
     }
 }
 
@@ -84,6 +93,33 @@ fn write(config: &Config, bridge: &MatrixBridge, register: &Register) -> Outcome
         path = path.display()
     ))?;
     Ok(ExitStatus::Done)
+}
+
+/// The homeserver as its administrator reaches it, and how the bridge publishes.
+fn administered(config: &Config, bridge: &MatrixBridge) -> Result<(Homeserver, Settings), Failure> {
+    let (_, homeserver) = matrix::connect(config, bridge).map_err(failure)?;
+    if !homeserver.is_administered() {
+        return Err(Failure::new(
+            ExitStatus::Configuration,
+            "no admin token is configured, and only an administrator sees every room",
+        )
+        .hint("put an administrator's access token into a file and name it in bridge.matrix.admin_token_file"));
+    }
+    Ok((homeserver, Settings::of(bridge)))
+}
+
+/// A homeserver that gives no answer that helps.
+fn unanswered(error: HomeserverError) -> Failure {
+    let cure = match &error {
+        HomeserverError::Refused { status: 401 | 403, .. } => {
+            "the admin token must be the access token of a server administrator that is still logged in"
+        }
+        HomeserverError::Refused { .. } | HomeserverError::Unclear(_) => {
+            "bridge.matrix.homeserver must be a Synapse, and what stands before it must let /_synapse/admin through"
+        }
+        _ => "see whether the homeserver runs and bridge.matrix.homeserver is its address",
+    };
+    Failure::new(ExitStatus::Interrupted, "the homeserver's history cannot be read").caused_by(error).hint(cure)
 }
 
 fn failure(error: BridgeError) -> Failure {
