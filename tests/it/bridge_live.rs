@@ -4,14 +4,17 @@
 //! `CHANCERY_TEST_SYNAPSE` names the Python environment that `deploy/synapse install` made. Where Synapse cannot be
 //! installed it says `unavailable`, and these tests say so and prove nothing.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use chancery::support::step::{CRASH_AT, Step};
 use serde_json::{Value, json};
@@ -44,7 +47,7 @@ struct Synapse {
     directory: PathBuf,
     environment: PathBuf,
     /// The one application service it is told of when it starts.
-    service: RefCell<PathBuf>,
+    service: Mutex<PathBuf>,
     address: String,
     agent: ureq::Agent,
 }
@@ -58,7 +61,7 @@ impl Synapse {
             .max_idle_connections(0)
             .build()
             .into();
-        let service = RefCell::new(service);
+        let service = Mutex::new(service);
         let mut synapse = Self { directory, environment, service, address: String::new(), agent };
         synapse.again();
         let printed = synapse.script("env", &[]);
@@ -68,7 +71,7 @@ impl Synapse {
 
     /// Starts it on its old port and data.
     fn again(&self) {
-        self.script("start", &[&self.environment, &self.service.borrow()]);
+        self.script("start", &[&self.environment, &self.service.lock().unwrap().clone()]);
     }
 
     fn script(&self, verb: &str, arguments: &[&Path]) -> String {
@@ -483,7 +486,7 @@ fn after_every_outage_nothing_is_missing_and_nothing_is_there_twice() {
     // A homeserver that never had an application service would deliver all of this to its first one.
     alice.says(&old, "nobody takes this");
     live.synapse.script("stop", &[]);
-    live.synapse.service.replace(live.registration.clone());
+    *live.synapse.service.lock().unwrap() = live.registration.clone();
     live.synapse.again();
 
     // The bridge was away from the room's creation on, and a message is deleted before it comes back.
@@ -555,4 +558,134 @@ fn after_every_outage_nothing_is_missing_and_nothing_is_there_twice() {
     let archived = live.archived(&[&old, &room]);
     assert_eq!((&*archived[&stuck].content, &*archived[&last].content), ("stuck", "after a failure"));
     drop(bridge);
+}
+
+/// When each event was sent, or seen somewhere.
+type Times = BTreeMap<String, Instant>;
+
+/// A thousand messages by eight people at once, as fast as the homeserver takes them: when each was sent.
+fn burst(alice: &Person<'_>, room: &str) -> Times {
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let say = |number| {
+                        let sent = Instant::now();
+                        (alice.says(room, &format!("message {number}")), sent)
+                    };
+                    (0..125).map(say).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
+    })
+}
+
+/// An application service that takes everything and does nothing: when each event reached it.
+fn take_everything(listener: &TcpListener, over: &AtomicBool, seen: &Mutex<Times>) {
+    listener.set_nonblocking(true).unwrap();
+    while !over.load(Relaxed) {
+        let Ok((stream, _)) = listener.accept() else {
+            std::thread::sleep(Duration::from_millis(1));
+            continue;
+        };
+        stream.set_nonblocking(false).unwrap();
+        let mut reader = BufReader::new(&stream);
+        let (mut length, mut line) = (0, String::new());
+        while reader.read_line(&mut line).unwrap() > 2 {
+            if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = bytes.trim().parse().unwrap();
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let answer =
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+        (&stream).write_all(answer.as_bytes()).unwrap();
+        let now = Instant::now();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let events = body["events"].as_array().into_iter().flatten().map(|event| (id_of(event), now));
+        seen.lock().unwrap().extend(events);
+    }
+}
+
+/// Looks every 5 ms which events staging has committed.
+fn watch_staging(path: &Path, over: &AtomicBool, seen: &Mutex<Times>) {
+    use sqlx::{ConnectOptions as _, Row as _};
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).read_only(true);
+        let mut connection = options.connect().await.unwrap();
+        let mut last = 0_i64;
+        while !over.load(Relaxed) {
+            let rows = sqlx::query("select seq, event_id from events where seq > ? order by seq").bind(last);
+            let rows = rows.fetch_all(&mut connection).await.unwrap();
+            let now = Instant::now();
+            for row in rows {
+                last = row.get(0);
+                seen.lock().unwrap().insert(row.get(1), now);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+/// Prints how long events took from being sent to being seen, and at which rate they were seen.
+fn tell(what: &str, sent: &Times, seen: &Times) {
+    let mut took: Vec<Duration> = sent.iter().map(|(id, sent)| seen[id].duration_since(*sent)).collect();
+    took.sort();
+    let at = |percent: usize| took[(took.len() * percent).div_ceil(100) - 1].as_millis();
+    let rate = |times: &mut dyn Iterator<Item = Instant>| {
+        let times: Vec<_> = times.collect();
+        sent.len() as f64 / times.iter().max().unwrap().duration_since(*times.iter().min().unwrap()).as_secs_f64()
+    };
+    eprintln!(
+        "{what}: p50 {} ms, p99 {} ms, longest {} ms; sent at {:.0}/s, seen at {:.0}/s",
+        at(50),
+        at(99),
+        at(100),
+        rate(&mut sent.values().copied()),
+        rate(&mut sent.keys().map(|id| seen[id])),
+    );
+}
+
+#[test]
+#[ignore = "measures and decides nothing: `cargo nextest run --run-ignored only --no-capture -E 'test(a_burst)'`"]
+fn a_burst_measured() {
+    let Some(live) = Live::new() else { return };
+    let alice = live.synapse.user("alice", "");
+    let (over, seen) = (AtomicBool::new(false), Mutex::new(Times::new()));
+    let has = |ids: &[&String]| {
+        let seen = seen.lock().unwrap();
+        ids.iter().all(|id| seen.contains_key(*id))
+    };
+
+    let listener = TcpListener::bind(live.listen).unwrap();
+    let room = std::thread::scope(|scope| {
+        scope.spawn(|| take_everything(&listener, &over, &seen));
+        let room = alice.create(json!({ "name": "Trading desk" }));
+        let ready = alice.says(&room, "ready");
+        eventually("the homeserver delivers", || has(&[&ready]));
+        let sent = burst(&alice, &room);
+        eventually("all are delivered", || has(&sent.keys().collect::<Vec<_>>()));
+        over.store(true, Relaxed);
+        tell("Synapse alone, to a service that does nothing", &sent, &seen.lock().unwrap());
+        room
+    });
+    drop(listener);
+
+    over.store(false, Relaxed);
+    let _bridge = live.bridge();
+    let _daemon = live.lab.daemon();
+    let staging = live.lab.path("home/state/staging.db");
+    std::thread::scope(|scope| {
+        let ready = alice.says(&room, "ready again");
+        eventually("staging is there", || staging.exists());
+        scope.spawn(|| watch_staging(&staging, &over, &seen));
+        eventually("the bridge delivers", || has(&[&ready]));
+        let sent = burst(&alice, &room);
+        eventually("all are staged", || has(&sent.keys().collect::<Vec<_>>()));
+        over.store(true, Relaxed);
+        tell("through bridge and broker, to staging", &sent, &seen.lock().unwrap());
+    });
 }
