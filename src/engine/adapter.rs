@@ -41,8 +41,8 @@ pub(super) struct AdapterShared {
     pub(super) lane: Arc<Lane>,
     /// Told when a batch was cut.
     pub(super) cut: Notify,
-    /// The share, and the token of the lease under which it was opened: once for both writers, because whoever opens it
-    /// clears what renderings under earlier leases left.
+    /// The share, and the token of the lease under which it was opened: once for all that write there, because whoever opens it
+    /// clears what was being written under earlier leases.
     opened: Mutex<Option<(Share, i64)>>,
 }
 
@@ -98,6 +98,34 @@ impl AdapterShared {
     pub(super) async fn batches(&self, states: &[BatchState]) -> Result<Vec<BatchRow>, EngineError> {
         let filter = BatchFilter { adapter: Some(self.adapter.name.clone()), states: states.to_vec(), limit: None };
         Ok(self.shared.staging.batches(&filter).await?)
+    }
+
+    /// The adapter's share, opened once under each lease.
+    pub(super) async fn share(&self, lease: &Lease) -> Result<Share, EngineError> {
+        let mut opened = self.opened.lock().await;
+        if let Some((share, token)) = &*opened
+            && *token == lease.token
+        {
+            return Ok(share.clone());
+        }
+        let marker = decide::marker(!self.batches(&decide::ON_SHARE).await?.is_empty());
+        let (dir, name) = (self.shared.config.pickup_dir(&self.adapter), self.adapter.name.clone());
+        let share = self.lane.run("opening", move || Share::open(&dir, &name, marker)).await?;
+        self.clear_workplaces(&share, lease).await?;
+        Ok(opened.insert((share, lease.token)).0.clone())
+    }
+
+    /// Deletes what renderings that came to nothing left behind. What is recorded is asked only now that the
+    /// lease is held: nothing more can be recorded under an older one.
+    async fn clear_workplaces(&self, share: &Share, lease: &Lease) -> Result<(), EngineError> {
+        let mut recorded: Vec<Workplace> =
+            self.batches(&[BatchState::Rendered]).await?.into_iter().map(|batch| batch.workplace).collect();
+        let staging = &self.shared.staging;
+        for id in staging.copying(&self.adapter.name).await? {
+            recorded.extend(staging.copies(id).await?.into_iter().map(|copy| copy.workplace));
+        }
+        let (share, token) = (share.clone(), lease.token);
+        self.lane.run("clearing workplaces in", move || share.clear_workplaces(token, &recorded)).await
     }
 
     /// Gives the lease back, unless an operation on the share is still under way: what it does there, it may do
@@ -342,7 +370,7 @@ impl AdapterWriter {
     async fn render_and_publish(&mut self, batch: BatchRow, lease: &Lease) -> Result<(), EngineError> {
         let desk = Arc::clone(&self.desk);
         let id = batch.id;
-        let share = self.share(lease).await?;
+        let share = self.desk.share(lease).await?;
         let to = (&share, &desk.lane, lease);
         let rendered = match self.transformer().await {
             Ok(transformer) => render(&desk.shared, &desk.adapter, &batch, to, transformer).await,
@@ -393,7 +421,7 @@ impl AdapterWriter {
     }
 
     async fn publish(&mut self, id: i64, lease: &Lease) -> Result<(), EngineError> {
-        let share = self.share(lease).await?;
+        let share = self.desk.share(lease).await?;
         let staging = &self.desk.shared.staging;
         // As recorded, not as rendered: the two differ when a recording arrived although it seemed to have failed.
         let gone = || StagingError::Refused { detail: format!("there is no batch {id}") };
@@ -448,31 +476,6 @@ impl AdapterWriter {
         staging.raise_alert("batch-failed", &format!("batch {}", batch.id), &detail, now).await?;
         staging.advance(By::Worker(lease), batch.id, &[BatchState::Cut], &failed).await?;
         Ok(())
-    }
-
-    /// The adapter's share, opened once under each lease.
-    async fn share(&mut self, lease: &Lease) -> Result<Share, EngineError> {
-        let desk = &self.desk;
-        let mut opened = desk.opened.lock().await;
-        if let Some((share, token)) = &*opened
-            && *token == lease.token
-        {
-            return Ok(share.clone());
-        }
-        let marker = decide::marker(!desk.batches(&decide::ON_SHARE).await?.is_empty());
-        let (dir, name) = (desk.shared.config.pickup_dir(&desk.adapter), desk.adapter.name.clone());
-        let share = desk.lane.run("opening", move || Share::open(&dir, &name, marker)).await?;
-        self.clear_workplaces(&share, lease).await?;
-        Ok(opened.insert((share, lease.token)).0.clone())
-    }
-
-    /// Deletes what renderings that came to nothing left behind. What is recorded is asked only now that the
-    /// lease is held: nothing more can be recorded under an older one.
-    async fn clear_workplaces(&self, share: &Share, lease: &Lease) -> Result<(), EngineError> {
-        let recorded: Vec<Workplace> =
-            self.desk.batches(&[BatchState::Rendered]).await?.into_iter().map(|batch| batch.workplace).collect();
-        let (share, token) = (share.clone(), lease.token);
-        self.desk.lane.run("clearing workplaces in", move || share.clear_workplaces(token, &recorded)).await
     }
 
     /// The adapter's transform, loaded once and again when its files changed; `None` when it needs none.

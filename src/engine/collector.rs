@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::copies::Copier;
 use super::decide::{self, Met};
 use super::error::describe;
 use super::permit::{Deadline, Permit};
@@ -16,7 +17,7 @@ use crate::config::CollectedWhen;
 use crate::evidence::{Draft, EntryKind};
 use crate::model::Ticks;
 use crate::pickup::{self, Marker, PickupError, Purge, Seen, Share};
-use crate::staging::{BatchId, BatchRow, BatchState, BatchStep, By, Hold, Lease, OutputRow, StagingError};
+use crate::staging::{BatchId, BatchRow, BatchState, BatchStep, By, CopyRow, Hold, Lease, OutputRow, StagingError};
 use crate::support::step::{Step, reached};
 
 /// How often the share is listed. Its notifications are not used: network shares send none.
@@ -29,11 +30,12 @@ pub(super) struct Collector {
     /// Which hold covers something of a collected batch, by the holds it was compared with: a batch is read once for each
     /// change of the holds.
     held: HashMap<BatchId, (Vec<i64>, Option<i64>)>,
+    copier: Copier,
 }
 
 impl Collector {
     pub(super) fn new(desk: Arc<AdapterShared>) -> Self {
-        Self { desk, outputs: HashMap::new(), held: HashMap::new() }
+        Self { copier: Copier::new(&desk), desk, outputs: HashMap::new(), held: HashMap::new() }
     }
 
     /// Works until told to stop. Trouble is waited out, never fatal.
@@ -161,11 +163,18 @@ impl Collector {
         let desk = Arc::clone(&self.desk);
         let collected = desk.batches(&[BatchState::Collected]).await?;
         self.held.retain(|id, _| collected.iter().any(|batch| batch.id == *id));
-        let due: Vec<_> = collected.into_iter().filter(|batch| decide::purge_is_due(batch, keep, now)).collect();
+        // After the batches are read, so that none of them was published since.
+        let uncopied = self.copier.turn(&lease).await?;
+        let is_due = |batch: &BatchRow| decide::purge_is_due(batch, keep, now) && !uncopied.contains(&batch.id);
+        let due: Vec<_> = collected.into_iter().filter(is_due).collect();
         let holds = if due.is_empty() { Vec::new() } else { desk.shared.staging.holds(false).await? };
         for batch in due {
-            if self.held_by(&batch, &holds).await?.is_none() {
-                self.purge_batch(batch, &lease, now).await?;
+            if self.held_by(&batch, &holds).await?.is_some() {
+                continue;
+            }
+            let copies = desk.shared.staging.copies(batch.id).await?;
+            if decide::copies_are_due(&copies, keep, now) {
+                self.purge_batch((batch, copies), &lease, now).await?;
                 any = true;
             }
         }
@@ -191,7 +200,12 @@ impl Collector {
         Ok(hold)
     }
 
-    async fn purge_batch(&mut self, batch: BatchRow, lease: &Lease, now: Ticks) -> Result<(), EngineError> {
+    async fn purge_batch(
+        &mut self,
+        (batch, copies): (BatchRow, Vec<CopyRow>),
+        lease: &Lease,
+        now: Ticks,
+    ) -> Result<(), EngineError> {
         let desk = Arc::clone(&self.desk);
         let held = batch.clone();
         let staging = &desk.shared.staging;
@@ -205,7 +219,7 @@ impl Collector {
         let open = self.opening();
         let prepare = move |pause: &mut dyn FnMut()| {
             let share = open()?;
-            Purge::prepare(&share, &batch, &outputs, &rule, now, pause).map(|purge| (share, purge))
+            Purge::prepare(&share, (&batch, &outputs, &copies), &rule, now, pause).map(|purge| (share, purge))
         };
         let done = match desk.lane.run_in_parts("reading back from", prepare).await {
             Ok((share, purge)) => {

@@ -13,7 +13,7 @@ use crate::config::{Adapter, Span};
 use crate::model::Ticks;
 use crate::pickup::{Marker, Seen, Sighting};
 use crate::staging::{
-    BatchId, BatchRow, BatchState, Capture, CaptureRow, FindingKind, FindingTotals, LateFiles, OutputRow, Seq,
+    BatchId, BatchRow, BatchState, Capture, CaptureRow, CopyRow, FindingKind, FindingTotals, LateFiles, OutputRow, Seq,
     StagingError,
 };
 use crate::support::backoff::Backoff;
@@ -276,6 +276,11 @@ pub(super) fn after(error: &EngineError) -> After {
     }
 }
 
+/// Whether an error in copying a manifest is about that one, and not about staging or the share.
+pub(super) fn is_about_one_copy(error: &EngineError) -> bool {
+    matches!(error, EngineError::Record(_)) || after(error) == After::NextBatch
+}
+
 /// States of batches that were, or are about to be, on the share. When there is one, the share must already
 /// carry its marker: a directory without it is some other directory, and in it every missing file would pass
 /// for one that the archive took.
@@ -301,6 +306,11 @@ pub(super) fn collection(
 /// Whether the files of a batch may be purged now.
 pub(super) fn purge_is_due(batch: &BatchRow, keep: Span, now: Ticks) -> bool {
     batch.state == BatchState::Collected && batch.collected_at.is_some_and(|at| at.plus(keep.get()) <= now)
+}
+
+/// Whether copies that lie beside the files of a batch have lain there for long enough to be purged with them.
+pub(super) fn copies_are_due(copies: &[CopyRow], keep: Span, now: Ticks) -> bool {
+    copies.iter().all(|copy| copy.copied_at.is_some_and(|at| at.plus(keep.get()) <= now))
 }
 
 /// Whether staged events are purged now. `since_last`: how long ago that was done, if ever by this process.

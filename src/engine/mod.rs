@@ -7,6 +7,7 @@ mod adapter;
 mod capture;
 mod collector;
 mod completeness;
+mod copies;
 mod cutter;
 mod decide;
 mod documents;
@@ -274,6 +275,17 @@ impl Engine {
         tokio::select! {
             () = self.stop.cancelled() => {}
             written = scribe::once(shared) => written?,
+        }
+        for adapter in config.adapter.iter().filter(|adapter| adapter.manifests_beside) {
+            let desk = AdapterShared::new(shared, adapter);
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                copied = copies::once(&desk) => if let Err(error) = copied {
+                    tracing::error!(adapter = adapter.name, error = describe(&error), "manifests could not be copied");
+                    trouble.get_or_insert(error);
+                },
+            }
+            desk.finish().await;
         }
         tokio::select! {
             () = self.stop.cancelled() => {}

@@ -4,6 +4,7 @@
 //! RFC 6962, keys and signatures that stock `ssh-keygen` checks, the writer of the directory, and its verifier.
 //! Nothing here knows staging, and nothing here ever holds content: events are known by digests.
 
+mod beside;
 pub mod entry;
 pub mod head;
 pub mod key;
@@ -16,6 +17,7 @@ pub mod record;
 pub mod stamp;
 pub mod verify;
 
+pub use beside::{Copy, copies, copy_name};
 pub use entry::{Draft, EntryKind};
 pub use layout::{entry_path, list_path};
 

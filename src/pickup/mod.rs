@@ -3,6 +3,7 @@
 //! Files appear whole or not at all, attachments before the output that refers to them, under names
 //! that are never used twice. Collection is proven by what is seen on the share, never assumed.
 
+mod beside;
 mod collect;
 mod draft;
 mod name;

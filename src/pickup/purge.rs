@@ -9,9 +9,12 @@ use serde::Serialize;
 use super::collect::{REMOVED, acknowledgement};
 use super::{PickupError, Share};
 use crate::model::Ticks;
-use crate::staging::{BatchRow, OutputRow};
+use crate::staging::{BatchRow, CopyRow, OutputRow};
 use crate::support::durable;
 use crate::support::step::{Commit, Step};
+
+/// What the certificate calls the copy of a manifest or of its signature.
+const COPY: &str = "manifest";
 
 /// What became of a file at purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,8 +63,7 @@ impl Purge {
     /// everywhere.
     pub fn prepare(
         share: &Share,
-        batch: &BatchRow,
-        outputs: &[OutputRow],
+        (batch, outputs, copies): (&BatchRow, &[OutputRow], &[CopyRow]),
         rule: &str,
         now: Ticks,
         pause: &mut dyn FnMut(),
@@ -69,22 +71,18 @@ impl Purge {
         share.check()?;
         share.owns(&batch.workplace)?;
         let all_taken = batch.collected_how.as_deref() == Some(REMOVED);
-        let files = outputs
-            .iter()
-            .map(|output| {
-                let disposal = disposal(share, output, pause)?;
-                if all_taken && disposal == Disposal::Deleted {
-                    return Err(PickupError::Reappeared { name: output.name.clone() });
-                }
-                Ok(PurgedFile {
-                    name: output.name.clone(),
-                    kind: output.kind.as_str(),
-                    size: output.size,
-                    sha256: hex::encode(output.sha256),
-                    disposal,
-                })
-            })
-            .collect::<Result<Vec<_>, PickupError>>()?;
+        let mut files = Vec::new();
+        for output in outputs {
+            let file = look(share, (&output.name, output.kind.as_str()), (output.size, output.sha256), pause)?;
+            if all_taken && file.disposal == Disposal::Deleted {
+                return Err(PickupError::Reappeared { name: output.name.clone() });
+            }
+            files.push(file);
+        }
+        // They prove nothing of collection: the archive may take them or leave them.
+        for copy in copies {
+            files.push(look(share, (&copy.name, COPY), (copy.size, copy.sha256), pause)?);
+        }
         // Once more: on a share that went away while it was read, everything is missing.
         share.check()?;
         Ok(Self {
@@ -140,15 +138,24 @@ impl Purge {
             ask()?;
             durable::remove(&share.path(&acknowledgement(&file.name)), Step::AcknowledgementPurged)?;
         }
-        Ok(durable::sync_dir(share.dir(), Step::PurgeSynced)?)
+        durable::sync_dir(share.dir(), Step::PurgeSynced)?;
+        // On a share that went away meanwhile nothing was deleted.
+        share.check()
     }
 }
 
-fn disposal(share: &Share, output: &OutputRow, pause: &mut dyn FnMut()) -> Result<Disposal, PickupError> {
-    match durable::digest_file_in_parts(&share.path(&output.name), pause) {
-        Ok(found) if found == (output.size, output.sha256) => Ok(Disposal::Deleted),
-        Ok(_) => Err(PickupError::Changed { name: output.name.clone() }),
-        Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(Disposal::TakenByArchive),
-        Err(error) => Err(error.into()),
-    }
+/// What there is of a file that had this size and digest.
+fn look(
+    share: &Share,
+    (name, kind): (&str, &'static str),
+    was: (u64, [u8; 32]),
+    pause: &mut dyn FnMut(),
+) -> Result<PurgedFile, PickupError> {
+    let disposal = match durable::digest_file_in_parts(&share.path(name), pause) {
+        Ok(found) if found == was => Disposal::Deleted,
+        Ok(_) => return Err(PickupError::Changed { name: name.to_owned() }),
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => Disposal::TakenByArchive,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(PurgedFile { name: name.to_owned(), kind, size: was.0, sha256: hex::encode(was.1), disposal })
 }

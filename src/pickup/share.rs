@@ -140,7 +140,8 @@ impl Share {
         for kind in OutputKind::ALL {
             let mut any = false;
             for output in outputs.iter().filter(|output| output.kind == kind) {
-                self.publish_one(&from, output, pause)?;
+                let file = (output.name.as_str(), output.size, output.sha256);
+                self.publish_one(&from, file, Step::Renamed, pause)?;
                 any = true;
             }
             if any {
@@ -150,15 +151,20 @@ impl Share {
         Ok(durable::sync_dir(&from, Step::TemporariesGone)?)
     }
 
-    fn publish_one(&self, from: &Path, output: &OutputRow, pause: &mut dyn FnMut()) -> Result<(), PickupError> {
-        let (from, to) = (temporary_path(from, &output.name), self.path(&output.name));
-        match durable::rename_exclusive(&from, &to, Step::Renamed) {
+    pub(super) fn publish_one(
+        &self,
+        from: &Path,
+        (name, size, sha256): (&str, u64, [u8; 32]),
+        step: Step,
+        pause: &mut dyn FnMut(),
+    ) -> Result<(), PickupError> {
+        let (from, to) = (temporary_path(from, name), self.path(name));
+        match durable::rename_exclusive(&from, &to, step) {
             Ok(()) => Ok(()),
             Err(PathError { source, .. }) if source.kind() == io::ErrorKind::NotFound => self.check(),
             Err(PathError { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                let (size, sha256) = durable::digest_file_in_parts(&to, pause)?;
-                if (size, sha256) != (output.size, output.sha256) {
-                    return Err(PickupError::NameTaken { name: output.name.clone() });
+                if durable::digest_file_in_parts(&to, pause)? != (size, sha256) {
+                    return Err(PickupError::NameTaken { name: name.to_owned() });
                 }
                 durable::remove(&from, Step::LeftoverRemoved)?;
                 Ok(())

@@ -152,7 +152,7 @@ fn purge_deletes_only_what_is_unchanged_and_certifies_it() {
     let now = Ticks::parse("2026-11-23T10:15:00Z").unwrap();
 
     fs::write(share.path("o.xml"), "<y/>").unwrap();
-    let prepare = |batch: &BatchRow| Purge::prepare(&share, batch, &outputs, "acknowledged", now, &mut || {});
+    let prepare = |batch: &BatchRow| Purge::prepare(&share, (batch, &outputs, &[]), "acknowledged", now, &mut || {});
     assert!(matches!(prepare(&batch()), Err(PickupError::Changed { .. })));
     assert!(share.path("a.bin").exists() && share.path("o.xml").exists(), "nothing of the batch is deleted");
 
@@ -330,6 +330,6 @@ fn large_files_are_read_back_in_parts() {
     assert_eq!(pauses, 3, "after the sync, and after each 8 MiB but the last");
     share.publish(&draft.keep().unwrap(), std::slice::from_ref(&output), &mut || {}).unwrap();
     pauses = 0;
-    Purge::prepare(&share, &batch(), &[output], "acknowledged", Ticks::now(), &mut || pauses += 1).unwrap();
+    Purge::prepare(&share, (&batch(), &[output], &[]), "acknowledged", Ticks::now(), &mut || pauses += 1).unwrap();
     assert_eq!(pauses, 2);
 }

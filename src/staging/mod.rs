@@ -35,11 +35,12 @@ pub use holds::{HoldSubject, place_hold};
 pub use open::open;
 pub use rows::{
     ActRow, AdapterRow, AlertRow, Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep,
-    BatchTotals, By, Capture, CaptureRow, Finding, FindingKind, FindingTotals, GiverRow, Hold, HoldScope, KnownEvent,
-    LateFiles, Lease, ListedFile, LogEntry, LogSize, NewAct, NewCut, NewEvent, NewHold, NewQuarantined, OutputKind,
-    OutputRow, OwedFile, PendingFile, PostponedFile, PurgePermit, PurgeRow, PurgedEvents, QuarantineFilter,
+    BatchTotals, By, Capture, CaptureRow, CopyRow, Finding, FindingKind, FindingTotals, GiverRow, Hold, HoldScope,
+    KnownEvent, LateFiles, Lease, ListedFile, LogEntry, LogSize, NewAct, NewCut, NewEvent, NewHold, NewQuarantined,
+    OutputKind, OutputRow, OwedFile, PendingFile, PostponedFile, PurgePermit, PurgeRow, PurgedEvents, QuarantineFilter,
     QuarantineResolution, QuarantineRow, QuarantineState, RenderedBatch, RoomBalance, RoomHour, RoomNo, RoomlessEvent,
-    Seq, SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow, Staged, StagedEvent, Supplement, Totals, Workplace,
+    Seq, SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow, Staged, StagedEvent, Supplement, Totals, Uncopied,
+    Workplace,
 };
 
 /// Staging's answer when it could not do what was asked.

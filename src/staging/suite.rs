@@ -126,6 +126,7 @@ suite! {
         a_manifest_is_recorded_once_with_its_batch,
         an_act_is_an_entry_if_it_is_carried_out,
         a_certificate_stands_as_it_was_first_recorded,
+        copies_of_a_published_manifest_are_recorded_once,
         a_key_is_recorded_once,
         an_event_list_is_kept_until_it_is_written,
         events_without_a_room_are_found,

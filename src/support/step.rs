@@ -117,6 +117,16 @@ steps! {
     MarkedCollectedPending = "marked-collected-pending": "`Collected` is written, not committed.";
     MarkedCollected = "marked-collected": "The batch is `Collected`.";
 
+    // Its manifest is copied beside it.
+    CopyCreated = "copy-created": "The copy of a manifest, or of its signature, has begun under a temporary name.";
+    CopySynced = "copy-synced": "Its bytes are durable under that name; they are not compared yet.";
+    CopiesRecordedPending = "copies-recorded-pending": "That copies are about to appear is written, not committed.";
+    CopiesRecorded = "copies-recorded": "The copies are recorded, and lie under their temporary names.";
+    CopyRenamed = "copy-renamed": "One has its name beside the outputs: from here on the archive may take it.";
+    CopiesSynced = "copies-synced": "The final names of the copies are durable, or that the temporary ones are gone.";
+    MarkedCopiedPending = "marked-copied-pending": "That the copies have their names is written, not committed.";
+    MarkedCopied = "marked-copied": "The copies are known to have their names; they are never put there again.";
+
     // It is purged.
     PurgeBegunPending = "purge-begun-pending": "That files are about to be purged is written, not committed.";
     PurgeBegun = "purge-begun": "It is announced; a hold that is placed from here on waits until the purge is over.";
@@ -263,6 +273,8 @@ commits! {
     FILES_FOLLOW: FilesFollowPending, FilesFollow;
     TAKEN_RECORDED: TakenRecordedPending, TakenRecorded;
     MARKED_COLLECTED: MarkedCollectedPending, MarkedCollected;
+    COPIES_RECORDED: CopiesRecordedPending, CopiesRecorded;
+    MARKED_COPIED: MarkedCopiedPending, MarkedCopied;
     PURGE_BEGUN: PurgeBegunPending, PurgeBegun;
     CERTIFICATE_RECORDED: CertificateRecordedPending, CertificateRecorded;
     CERTIFICATE_WRITTEN: CertificateWrittenPending, CertificateWritten;

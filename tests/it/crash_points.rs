@@ -41,13 +41,15 @@ root = "repository"
 [[adapter]]
 name = "canonical"
 interval = "1s"
-keep_after_collection = "0s"
+manifests_beside = true
+keep_after_collection = "100ms"
 [[adapter]]
 name = "rooms"
 interval = "1s"
 one_room_per_file = true
 collected_when = "acknowledged"
-keep_after_collection = "0s"
+manifests_beside = true
+keep_after_collection = "100ms"
 [[adapter]]
 name = "vantage"
 interval = "1s"

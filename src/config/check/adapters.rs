@@ -150,6 +150,14 @@ fn collection(rules: &mut Rules<'_>, step: &str, adapter: &Adapter) {
             "write \"after:2h\" or longer than the archive's own interval",
         );
     }
+    if adapter.manifests_beside && adapter.keep_after_collection.get().is_zero() {
+        rules.report(
+            &["adapter", step, "manifests_beside"],
+            "is true, and keep_after_collection is \"0s\"",
+            "keep_after_collection longer than the time between two visits of the archive",
+            "set keep_after_collection to \"1d\", for one: a copy that the archive has not taken by then is deleted with its batch",
+        );
+    }
     if adapter.keep_after_collection > KEEP_MAX {
         rules.report(
             &["adapter", step, "keep_after_collection"],

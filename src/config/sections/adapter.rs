@@ -98,6 +98,13 @@ pub struct Adapter {
     #[serde(default)]
     pub attachments_manifest: bool,
 
+    /// # Manifests beside the outputs
+    ///
+    /// Copies the signed manifest of each batch beside its outputs: `<adapter>-<end>-<batch>.manifest.json`, and its signature
+    /// with `.sig` after that. `docs/evidence.md` says when they appear and go. Needs `keep_after_collection`. Default: false.
+    #[serde(default)]
+    pub manifests_beside: bool,
+
     /// # Heartbeat file
     ///
     /// Writes an output without conversations for an interval in which nothing happened, for archives that watch for

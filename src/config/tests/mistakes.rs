@@ -104,6 +104,7 @@ const MISTAKES: &[Mistake] = &[
     m("[[adapter]]\nname = \"a\"\n[adapter.limits]\ndepth = 50000", 6, "limits.depth", "1000 to 30000", "30000 or less"),
     m("[[adapter]]\nname = \"a\"\n[adapter.limits]\noperation = 1", 6, "limits.operation", "one of memory", "did you mean operations?"),
     m("[[adapter]]\nname = \"a\"\nlimits = 3", 5, "limits", "a section", "on a line of its own"),
+    m("[[adapter]]\nname = \"a\"\nmanifests_beside = true", 5, "manifests_beside", "two visits of the archive", "set keep_after_collection to \"1d\""),
     m("[[adapter]]\nname = \"a\"\nkeep_after_collection = \"3654d\"", 5, "keep_after_collection", "ten years", "use a hold"),
     // AMQP.
     m("[amqp]\nurl = \"http://h\"", 4, "amqp.url", "amqp://HOST:PORT/VHOST", "begin it with amqp://"),

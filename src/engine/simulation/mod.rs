@@ -69,16 +69,19 @@ enum Sabotage {
     TrustEmptyDirectory,
     /// Staging is purged as if there were one adapter less.
     PurgeForTheFirstAlone,
+    /// A manifest's copy gets its name before it is recorded.
+    CopyUnrecorded,
 }
 
 impl Sabotage {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::CutPastWriters,
         Self::NoFencing,
         Self::SharedTemporaries,
         Self::ForgetMarker,
         Self::TrustEmptyDirectory,
         Self::PurgeForTheFirstAlone,
+        Self::CopyUnrecorded,
     ];
 }
 
@@ -112,6 +115,7 @@ impl Plan {
             adapter.interval = Span::from_secs([60, 60, 90, 150][dice.below(4)]);
             adapter.collected_when = proofs[dice.below(4)];
             adapter.keep_after_collection = Span::from_secs([0, 0, 120][dice.below(3)]);
+            adapter.manifests_beside = dice.permille(500);
             adapter
         });
         let adapters = adapters.collect();

@@ -9,12 +9,13 @@ use super::{Plan, Sabotage, Scheduler};
 use crate::config::CollectedWhen;
 use crate::engine::decide::{self, After, Job, Line, Pace, Work};
 use crate::engine::error::EngineError;
+use crate::evidence::copy_name;
 use crate::evidence::manifest::NewManifest;
 use crate::model::Ticks;
 use crate::pickup::{BatchNames, Marker, OutputPlace, PickupError, Seen, Sighting};
 use crate::staging::{
-    BatchCounts, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, OutputKind, OutputRow, RenderedBatch,
-    StagingError, Workplace,
+    BatchCounts, BatchId, BatchRow, BatchState, BatchStep, By, CopyRow, Lease, NewCut, OutputKind, OutputRow,
+    RenderedBatch, StagingError, Workplace,
 };
 use crate::support::backoff::Backoff;
 
@@ -31,12 +32,14 @@ pub(super) fn start(scheduler: &mut Scheduler, process: usize) {
     let adapters = {
         let mut world = scheduler.world.borrow_mut();
         world.processes[process].held.clear();
+        world.processes[process].opened.clear();
+        world.processes[process].opening.clear();
         world.adapters.len()
     };
     for adapter in 0..adapters {
         scheduler.spawn(Some(process), |handle| cutter(handle, adapter));
         scheduler.spawn(Some(process), |handle| async move {
-            Writer { handle, adapter, opened: None, resting: BTreeMap::new() }.run().await;
+            Writer { handle, adapter, resting: BTreeMap::new() }.run().await;
         });
         scheduler.spawn(Some(process), |handle| collector(handle, adapter));
     }
@@ -117,6 +120,49 @@ impl Handle {
         Ok(lease)
     }
 
+    /// As `AdapterShared::share`: opens the share and clears what was being written under earlier tokens, once for all tasks of the
+    /// process.
+    async fn open(&self, adapter: usize, lease: &Lease) -> Done<ShareId> {
+        while self.with(|world| !world.processes[self.process].opening.insert(adapter)) {
+            self.sleep(100).await;
+        }
+        let opened = self.open_alone(adapter, lease).await;
+        self.with(|world| world.processes[self.process].opening.remove(&adapter));
+        opened
+    }
+
+    async fn open_alone(&self, adapter: usize, lease: &Lease) -> Done<ShareId> {
+        let opened = self.with(|world| world.processes[self.process].opened.get(&adapter).copied());
+        if let Some((token, share)) = opened
+            && token == lease.token
+        {
+            return Ok(share);
+        }
+        let name = self.name(adapter);
+        let forgetful = self.with(|world| world.plan.sabotage == Some(Sabotage::ForgetMarker));
+        let of = async |states: &[BatchState]| self.store(|world| Ok(world.store.batches(&name, states))).await;
+        let on_share = if forgetful { Vec::new() } else { of(&decide::ON_SHARE).await? };
+        let marker = decide::marker(!on_share.is_empty());
+        let share = self.share(adapter, |world| world.adapters[adapter].share.open(marker, forgetful)).await?;
+        let rendered = of(&[BatchState::Rendered]).await?;
+        let copies = |world: &mut World| {
+            let copying = world.store.copying(&name);
+            Ok(copying.into_iter().flat_map(|id| world.store.copies(id)).collect::<Vec<_>>())
+        };
+        let copying = self.store(copies).await?;
+        let clear = |world: &mut World| {
+            let this = &mut world.adapters[adapter];
+            let copying = copying.iter().filter_map(|copy| copy.workplace.directory.parse().ok());
+            let kept: HashSet<i64> = rendered.iter().filter_map(place).chain(copying).collect();
+            let own = world.plan.place(lease.token);
+            this.share.temporaries(share)?.retain(|(place, _), _| kept.contains(place) || *place > own);
+            Ok(())
+        };
+        self.share(adapter, clear).await?;
+        self.with(|world| world.processes[self.process].opened.insert(adapter, (lease.token, share)));
+        Ok(share)
+    }
+
     fn forget_if_lost(&self, adapter: usize, error: &EngineError) {
         if decide::after(error) == After::LeaseGone {
             self.with(|world| world.processes[self.process].held.remove(&adapter));
@@ -170,8 +216,6 @@ async fn cut(handle: &Handle, adapter: usize, last_end: &mut Option<Ticks>) -> D
 struct Writer {
     handle: Handle,
     adapter: usize,
-    /// The token under which the share was opened, and what its marker said.
-    opened: Option<(i64, ShareId)>,
     resting: BTreeMap<BatchId, i64>,
 }
 
@@ -234,7 +278,7 @@ impl Writer {
     }
 
     async fn render_and_publish(&mut self, batch: BatchRow, lease: &Lease) -> Done<()> {
-        let share = self.open(lease).await?;
+        let share = self.handle.open(self.adapter, lease).await?;
         let (adapter, id) = (self.adapter, batch.id);
         let events = self
             .handle
@@ -314,7 +358,7 @@ impl Writer {
     }
 
     async fn publish(&mut self, batch: &BatchRow, lease: &Lease) -> Done<()> {
-        let share = self.open(lease).await?;
+        let share = self.handle.open(self.adapter, lease).await?;
         let (adapter, id) = (self.adapter, batch.id);
         // As recorded, not as rendered here: another process may have been faster.
         let (outputs, recorded) =
@@ -338,31 +382,6 @@ impl Writer {
                 Ok(())
             })
             .await
-    }
-
-    /// Opens the share and clears what renderings that came to nothing left behind; again under each new token.
-    async fn open(&mut self, lease: &Lease) -> Done<ShareId> {
-        if let Some((token, share)) = self.opened
-            && token == lease.token
-        {
-            return Ok(share);
-        }
-        let adapter = self.adapter;
-        let forgetful = self.handle.with(|world| world.plan.sabotage == Some(Sabotage::ForgetMarker));
-        let on_share = if forgetful { Vec::new() } else { self.batches(&decide::ON_SHARE).await? };
-        let marker = decide::marker(!on_share.is_empty());
-        let share = self.handle.share(adapter, |world| world.adapters[adapter].share.open(marker, forgetful)).await?;
-        let rendered = self.batches(&[BatchState::Rendered]).await?;
-        let clear = |world: &mut World| {
-            let this = &mut world.adapters[adapter];
-            let kept: HashSet<i64> = rendered.iter().filter_map(place).collect();
-            let own = world.plan.place(lease.token);
-            this.share.temporaries(share)?.retain(|(place, _), _| kept.contains(place) || *place > own);
-            Ok(())
-        };
-        self.handle.share(adapter, clear).await?;
-        self.opened = Some((lease.token, share));
-        Ok(share)
     }
 }
 
@@ -461,29 +480,110 @@ async fn look(handle: &Handle, adapter: usize) -> Done<()> {
     Ok(())
 }
 
+/// As `Copier::turn`: what still has no copy of its manifest.
+async fn copy(handle: &Handle, adapter: usize) -> Done<HashSet<BatchId>> {
+    let (name, beside) = handle
+        .with(|world| (world.adapters[adapter].config.name.clone(), world.adapters[adapter].config.manifests_beside));
+    if !beside {
+        return Ok(HashSet::new());
+    }
+    let uncopied = handle.store(|world| Ok(world.store.uncopied(&name))).await?;
+    let copying = handle.store(|world| Ok(world.store.copying(&name))).await?;
+    let mut missing: HashSet<BatchId> = uncopied.iter().chain(&copying).copied().collect();
+    let Some(lease) = handle.hold(adapter).await? else { return Ok(missing) };
+    for id in copying {
+        publish_copy(handle, adapter, id, &lease).await?;
+        missing.remove(&id);
+    }
+    for id in uncopied {
+        let Some(batch) = handle.store(|world| Ok(world.store.batch(id).cloned())).await? else { continue };
+        let share = handle.open(adapter, &lease).await?;
+        let (copy, place) =
+            (copy_name(&batch.adapter, batch.interval_end, id), handle.with(|world| world.plan.place(lease.token)));
+        handle.share(adapter, |world| world.adapters[adapter].share.check(&batch.workplace.share)).await?;
+        for complete in [false, true] {
+            let write = |world: &mut World| {
+                let temporaries = world.adapters[adapter].share.temporaries(share)?;
+                temporaries.insert((place, copy.clone()), (Vec::new(), complete));
+                Ok(())
+            };
+            handle.share(adapter, write).await?;
+        }
+        let workplace = Workplace { share: share.to_owned(), directory: place.to_string() };
+        let rows = [CopyRow { name: copy, size: 1, sha256: [0; 32], workplace, copied_at: None }];
+        let unrecorded = handle.with(|world| world.plan.sabotage == Some(Sabotage::CopyUnrecorded));
+        if unrecorded {
+            rename_copies(handle, adapter, id, &rows).await?;
+        }
+        match handle.store(|world| world.store.record_copies(&lease, id, &rows)).await {
+            Ok(()) => publish_copy(handle, adapter, id, &lease).await?,
+            Err(EngineError::Staging(StagingError::Refused { .. })) => {}
+            Err(error) => return Err(error),
+        }
+        missing.remove(&id);
+    }
+    Ok(missing)
+}
+
+async fn publish_copy(handle: &Handle, adapter: usize, id: BatchId, lease: &Lease) -> Done<()> {
+    handle.open(adapter, lease).await?;
+    let copies = handle.store(|world| Ok(world.store.copies(id))).await?;
+    rename_copies(handle, adapter, id, &copies).await?;
+    let now = handle.clock();
+    handle.store(|world| world.store.mark_copied(lease, id, now)).await
+}
+
+/// As `Share::publish_beside`: what is under neither name was taken.
+async fn rename_copies(handle: &Handle, adapter: usize, id: BatchId, copies: &[CopyRow]) -> Done<()> {
+    for copy in copies {
+        let place: i64 = copy.workplace.directory.parse().unwrap_or(0);
+        let rename = |world: &mut World| {
+            let share = &mut world.adapters[adapter].share;
+            share.check(&copy.workplace.share)?;
+            let dir = share.writable()?;
+            let Some((_, complete)) = dir.temporaries.remove(&(place, copy.name.clone())) else { return Ok(()) };
+            if dir.files.insert(copy.name.clone(), Vec::new()).is_some() {
+                return Err(PickupError::NameTaken { name: copy.name.clone() });
+            }
+            world.copy_appears(adapter, &copy.name, id, complete);
+            Ok(())
+        };
+        handle.share(adapter, rename).await?;
+    }
+    Ok(())
+}
+
 async fn purge(handle: &Handle, adapter: usize) -> Done<()> {
     let (name, keep) = handle.with(|world| {
         (world.adapters[adapter].config.name.clone(), world.adapters[adapter].config.keep_after_collection)
     });
     let now = handle.clock();
-    for batch in handle.store(|world| Ok(world.store.batches(&name, &[BatchState::Collected]))).await? {
-        if !decide::purge_is_due(&batch, keep, now) {
+    let collected = handle.store(|world| Ok(world.store.batches(&name, &[BatchState::Collected]))).await?;
+    let uncopied = copy(handle, adapter).await?;
+    for batch in collected {
+        let id = batch.id;
+        if !decide::purge_is_due(&batch, keep, now) || uncopied.contains(&id) {
             continue;
         }
-        let id = batch.id;
+        let copies = handle.store(|world| Ok(world.store.copies(id))).await?;
+        if !decide::copies_are_due(&copies, keep, now) {
+            continue;
+        }
         let outputs = handle.store(|world| Ok(world.store.outputs(id))).await?;
+        let names = outputs.into_iter().map(|output| output.name).chain(copies.into_iter().map(|copy| copy.name));
         handle.share(adapter, |world| world.adapters[adapter].share.check(&batch.workplace.share)).await?;
-        for output in outputs {
+        for name in names {
             let delete = |world: &mut World| {
                 let dir = world.adapters[adapter].share.writable()?;
-                dir.acknowledged.remove(&output.name);
-                if dir.files.remove(&output.name).is_some() {
-                    world.deletes(adapter, id, &output.name);
+                dir.acknowledged.remove(&name);
+                if dir.files.remove(&name).is_some() {
+                    world.deletes(adapter, id, &name);
                 }
                 Ok(())
             };
             handle.share(adapter, delete).await?;
         }
+        handle.share(adapter, |world| world.adapters[adapter].share.check(&batch.workplace.share)).await?;
         let step = BatchStep::Purged { at: now };
         handle.store(|world| world.store.advance(By::Collector, id, &[BatchState::Collected], &step)).await?;
     }

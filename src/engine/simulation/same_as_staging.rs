@@ -11,8 +11,8 @@ use crate::evidence::manifest::NewManifest;
 use crate::model::Ticks;
 use crate::staging::suite::{Fixture, events};
 use crate::staging::{
-    Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, OutputKind,
-    OutputRow, RenderedBatch, Result, Staging, StagingError, Workplace,
+    Arrivals, BatchCounts, BatchFilter, BatchId, BatchRow, BatchState, BatchStep, By, CopyRow, Lease, NewCut,
+    OutputKind, OutputRow, RenderedBatch, Result, Staging, StagingError, Workplace,
 };
 
 const ADAPTERS: [&str; 2] = ["a", "b"];
@@ -78,13 +78,14 @@ impl Pair {
     }
 
     async fn operation(&mut self) {
-        match self.dice.below(12) {
+        match self.dice.below(13) {
             0 | 1 => self.stage().await,
             2 => self.lease().await,
             3 => self.release().await,
             4 | 5 => self.cut().await,
             6 | 7 => self.finish_render().await,
             8..=10 => self.advance().await,
+            11 => self.record_copies().await,
             _ => self.purge().await,
         }
     }
@@ -207,6 +208,28 @@ impl Pair {
         self.same(format!("collected of batch {}: {names:?}", batch.id), real, model);
     }
 
+    async fn record_copies(&mut self) {
+        let (Some(lease), Some(batch)) = (self.some_lease(), self.some_batch()) else { return };
+        let now = at(self.dice.between(0, 100));
+        if self.dice.permille(400) {
+            let real = told(self.real.mark_copied(&lease, batch.id, now).await);
+            let model = told(self.model.mark_copied(&lease, batch.id, now));
+            return self.same(format!("batch {} is copied at {now} by {lease:?}", batch.id), real, model);
+        }
+        let workplace = Workplace { share: "s".into(), directory: self.dice.below(100).to_string() };
+        let copy = |number| CopyRow {
+            name: format!("{}-{number}", batch.id),
+            size: number,
+            sha256: [2; 32],
+            workplace: workplace.clone(),
+            copied_at: None,
+        };
+        let copies: Vec<CopyRow> = (0..2).map(copy).collect();
+        let real = told(self.real.record_copies(&lease, batch.id, &copies).await);
+        let model = told(self.model.record_copies(&lease, batch.id, &copies));
+        self.same(format!("copies of batch {} in {workplace:?} by {lease:?}", batch.id), real, model);
+    }
+
     async fn purge(&mut self) {
         let named: Vec<String> = ADAPTERS[self.dice.below(2)..].iter().map(|name| (*name).to_owned()).collect();
         let real = self.real.purge_events(&named).await.unwrap().events;
@@ -227,11 +250,21 @@ impl Pair {
                 self.same(format!("batches of {adapter} in {states:?}"), real, model);
             }
         }
+        for adapter in ADAPTERS {
+            // Those that a manifest tells of: all that were rendered here.
+            let real = self.real.uncopied(adapter).await.unwrap().into_iter().map(|one| one.batch).collect::<Vec<_>>();
+            let model = self.model.uncopied(adapter);
+            self.same(format!("uncopied of {adapter}"), real, model);
+            let (real, model) = (self.real.copying(adapter).await.unwrap(), self.model.copying(adapter));
+            self.same(format!("copying of {adapter}"), real, model);
+        }
         let batches: Vec<(BatchId, _)> = self.model.all_batches().map(|batch| (batch.id, batch.range)).collect();
         let mut ids: BTreeMap<BatchId, _> = BTreeMap::new();
         for (id, range) in batches {
             let (real, model) = (self.real.outputs(id).await.unwrap(), self.model.outputs(id));
             self.same(format!("files of batch {id}"), real, model);
+            let (real, model) = (self.real.copies(id).await.unwrap(), self.model.copies(id));
+            self.same(format!("copies of batch {id}"), real, model);
             let found: Vec<_> = self.real.events(range).try_collect().await.unwrap();
             let mut real: Vec<EventNo> = found.iter().map(|event| event.id.parse().unwrap()).collect();
             real.sort_unstable();

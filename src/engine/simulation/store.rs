@@ -7,8 +7,8 @@ use std::ops::Bound;
 
 use crate::model::Ticks;
 use crate::staging::{
-    AdapterRow, BatchCounts, BatchId, BatchRow, BatchState, BatchStep, By, Lease, NewCut, OutputRow, RenderedBatch,
-    Result, Seq, SeqRange, StagingError, Workplace,
+    AdapterRow, BatchCounts, BatchId, BatchRow, BatchState, BatchStep, By, CopyRow, Lease, NewCut, OutputRow,
+    RenderedBatch, Result, Seq, SeqRange, StagingError, Workplace,
 };
 
 /// An event, by the number of its making.
@@ -24,6 +24,7 @@ pub(super) struct Model {
     adapters: BTreeMap<String, AdapterRow>,
     batches: BTreeMap<BatchId, BatchRow>,
     outputs: BTreeMap<BatchId, Vec<OutputRow>>,
+    copies: BTreeMap<BatchId, Vec<CopyRow>>,
     leases: BTreeMap<String, Held>,
     /// Told to every row that is stamped by the database's host.
     pub(super) stamp: Option<Ticks>,
@@ -220,6 +221,40 @@ impl Model {
             output.collected_at.get_or_insert(at);
         }
         Ok(())
+    }
+
+    pub(super) fn record_copies(&mut self, lease: &Lease, id: BatchId, copies: &[CopyRow]) -> Result<()> {
+        self.check(lease)?;
+        let state = self.batches.get(&id).map(|row| row.state);
+        if !matches!(state, Some(BatchState::Published | BatchState::Collected)) {
+            return refused();
+        }
+        self.copies.entry(id).or_insert_with(|| copies.to_vec());
+        Ok(())
+    }
+
+    pub(super) fn mark_copied(&mut self, lease: &Lease, id: BatchId, at: Ticks) -> Result<()> {
+        self.check(lease)?;
+        for copy in self.copies.get_mut(&id).into_iter().flatten() {
+            copy.copied_at.get_or_insert(at);
+        }
+        Ok(())
+    }
+
+    /// Batches of an adapter whose copies are recorded and not marked as copied, oldest first.
+    pub(super) fn copying(&self, adapter: &str) -> Vec<BatchId> {
+        let under_way = |id: &BatchId| self.copies(*id).iter().any(|copy| copy.copied_at.is_none());
+        self.batches(adapter, &[]).iter().map(|batch| batch.id).filter(under_way).collect()
+    }
+
+    pub(super) fn copies(&self, id: BatchId) -> Vec<CopyRow> {
+        self.copies.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Published and collected batches without copies, oldest first.
+    pub(super) fn uncopied(&self, adapter: &str) -> Vec<BatchId> {
+        let all = self.batches(adapter, &[BatchState::Published, BatchState::Collected]);
+        all.iter().map(|batch| batch.id).filter(|id| !self.copies.contains_key(id)).collect()
     }
 
     /// Deletes what no adapter needs any more; returns what went.

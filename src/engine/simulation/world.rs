@@ -14,7 +14,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::Plan;
-use super::share::{Mood, SimShare};
+use super::share::{Mood, ShareId, SimShare};
 use super::store::{EventNo, Model};
 use crate::config::CollectedWhen;
 use crate::model::Ticks;
@@ -76,6 +76,10 @@ pub(super) struct SimProcess {
     pub(super) clock: i64,
     /// The lease of each adapter, and when it was renewed.
     pub(super) held: BTreeMap<usize, (Lease, i64)>,
+    /// The share of each adapter as it was opened, and the token under which it was.
+    pub(super) opened: BTreeMap<usize, (i64, ShareId)>,
+    /// Adapters whose share is being opened.
+    pub(super) opening: BTreeSet<usize>,
 }
 
 pub(super) struct World {
@@ -221,6 +225,20 @@ impl World {
         }
     }
 
+    /// Judges a manifest's copy that appears beside the outputs.
+    pub(super) fn copy_appears(&mut self, adapter: usize, name: &str, id: i64, complete: bool) {
+        let state = self.store.batch(id).map(|batch| batch.state);
+        let beside = matches!(state, Some(BatchState::Published | BatchState::Collected));
+        if !complete {
+            self.violated(format!("{name} of batch {id} appeared half-written"));
+        } else if !beside {
+            self.violated(format!("{name} appeared while batch {id} was {state:?}"));
+        } else if self.adapters[adapter].share.appeared.insert(name.to_owned(), Vec::new()).is_some() {
+            self.violated(format!("{name} of batch {id} came again"));
+        }
+        self.note(|| format!("{name} appears on share {adapter}"));
+    }
+
     /// Judges the step to `Collected`.
     pub(super) fn collects(&mut self, adapter: usize, id: i64) {
         let outputs = self.store.outputs(id);
@@ -244,6 +262,11 @@ impl World {
         let keep = self.adapters[adapter].config.keep_after_collection.get();
         if state != Some(BatchState::Collected) && state != Some(BatchState::Purged) {
             self.violated(format!("{name} of batch {id} was deleted while that was {state:?}"));
+        }
+        if self.adapters[adapter].config.manifests_beside
+            && self.store.copies(id).iter().all(|copy| copy.copied_at.is_none())
+        {
+            self.violated(format!("{name} of batch {id} was deleted before its manifest was copied"));
         }
         // Under true clocks, not before its time either.
         let at = self.store.batch(id).and_then(|batch| batch.collected_at);
@@ -276,6 +299,7 @@ impl World {
         self.adapters.iter().all(cut)
             && self.store.all_batches().all(|batch| batch.state.is_final())
             && self.adapters.iter().all(|adapter| self.committed.values().all(|event| adapter.archived.contains(event)))
+            && self.adapters.iter().all(|adapter| adapter.share.there.files.is_empty())
     }
 
     /// When, in true time, everything must have come to its end: bounded by the longest wait for a failed batch and
@@ -284,7 +308,9 @@ impl World {
         let cuts = self.store.adapters().into_iter().map(|row| row.cut_at);
         // What was collected by a clock that ran ahead is purged when the true one has passed that.
         let collected = self.store.all_batches().filter_map(|batch| batch.collected_at);
-        let ahead = cuts.chain(collected).map(|at| at.since(self.true_time()).as_millis()).max();
+        let copied =
+            self.store.all_batches().flat_map(|batch| self.store.copies(batch.id)).filter_map(|copy| copy.copied_at);
+        let ahead = cuts.chain(collected).chain(copied).map(|at| at.since(self.true_time()).as_millis()).max();
         let intervals = self.adapters.iter().map(|adapter| adapter.config.interval.get().as_millis()).max();
         let wait = ahead.unwrap_or(0) + 5 * intervals.unwrap_or(0) + 3_600_000 + 1_200_000;
         self.now + i64::try_from(wait).unwrap_or(i64::MAX / 2)

@@ -122,9 +122,7 @@ pub fn verify(options: &Options) -> Result<Report, PathError> {
     stamps::check(dir, &heads, &options.authorities, &mut report)?;
     let batches = Batches::check(dir, &log, &mut report)?;
     strays::check(dir, &log, &heads, &batches, &mut report)?;
-    for place in &options.outputs {
-        outputs::check(place, &batches, &mut report)?;
-    }
+    outputs::check((dir, &options.outputs), &log, &batches, &mut report)?;
     conclude(&log, &heads, &batches, options, &mut report);
     report.findings.sort();
     report.findings.dedup();

@@ -129,7 +129,7 @@ impl PostgresStaging {
     }
 }
 
-async fn locked(connection: &mut PgConnection, id: BatchId) -> Result<BatchRow> {
+pub(super) async fn locked(connection: &mut PgConnection, id: BatchId) -> Result<BatchRow> {
     let row = sqlx::query(sql::LOCK_BATCH).bind(id).fetch_optional(connection).await?;
     rows::batch(&row.ok_or_else(|| refused(format!("there is no batch {id}")))?)
 }

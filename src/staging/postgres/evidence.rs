@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::write::add_act;
-use super::{PostgresStaging, leases, rows, sql};
+use super::{PostgresStaging, batches, leases, rows, sql};
 use crate::evidence::entry::{self, Link};
 use crate::evidence::list::EventList;
 use crate::evidence::manifest::NewManifest;
@@ -16,8 +16,8 @@ use crate::model::{Kind, Ticks};
 use crate::staging::commit::commit;
 use crate::staging::keys::{broken, count, digest, key, refused, uncount};
 use crate::staging::{
-    BatchId, BatchRow, Lease, LogEntry, LogSize, NewAct, ReadEvidence, Result, RoomlessEvent, Seq, SeqRange,
-    StagingError, WriteEvidence,
+    BatchId, BatchRow, BatchState, CopyRow, Lease, LogEntry, LogSize, NewAct, ReadEvidence, Result, RoomlessEvent, Seq,
+    SeqRange, StagingError, Uncopied, Workplace, WriteEvidence,
 };
 use crate::support::step::Commit;
 
@@ -126,6 +126,21 @@ impl ReadEvidence for PostgresStaging {
         Ok(found.fetch_optional(self.reader()).await?)
     }
 
+    async fn uncopied(&self, adapter: &str) -> Result<Vec<Uncopied>> {
+        let found = sqlx::query(sql::UNCOPIED).bind(adapter).fetch_all(self.reader()).await?;
+        let uncopied =
+            |row: &PgRow| Ok(Uncopied { batch: row.try_get("batch_id")?, entry: uncount(row.try_get("entry")?) });
+        found.iter().map(uncopied).collect()
+    }
+
+    async fn copying(&self, adapter: &str) -> Result<Vec<BatchId>> {
+        Ok(sqlx::query_scalar(sql::COPYING).bind(adapter).fetch_all(self.reader()).await?)
+    }
+
+    async fn copies(&self, batch: BatchId) -> Result<Vec<CopyRow>> {
+        sqlx::query(sql::COPIES).bind(batch).fetch_all(self.reader()).await?.iter().map(copy).collect()
+    }
+
     async fn is_staged(&self, source: &str, id: &str) -> Result<bool> {
         let (source, id) = (key(source), key(id));
         let found = sqlx::query_scalar(sql::IS_STAGED).bind(&*source).bind(&*id);
@@ -174,6 +189,37 @@ impl WriteEvidence for PostgresStaging {
         commit(tx, Commit::KEY_RECORDED).await
     }
 
+    async fn record_copies(&self, lease: &Lease, batch: BatchId, copies: &[CopyRow]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        leases::check(&mut tx, lease).await?;
+        let row = batches::locked(&mut tx, batch).await?;
+        if !matches!(row.state, BatchState::Published | BatchState::Collected) {
+            return Err(refused(format!("batch {batch} is {}: nothing is put beside its outputs", row.state)));
+        }
+        if sqlx::query(sql::COPIES).bind(batch).fetch_optional(&mut *tx).await?.is_none() {
+            for (position, copy) in (0_i64..).zip(copies) {
+                sqlx::query(sql::ADD_COPY)
+                    .bind(batch)
+                    .bind(position)
+                    .bind(&copy.name)
+                    .bind(count(copy.size))
+                    .bind(&copy.sha256[..])
+                    .bind(&copy.workplace.share)
+                    .bind(&copy.workplace.directory)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+        }
+        commit(tx, Commit::COPIES_RECORDED).await
+    }
+
+    async fn mark_copied(&self, lease: &Lease, batch: BatchId, at: Ticks) -> Result<()> {
+        let mut tx = self.begin().await?;
+        leases::check(&mut tx, lease).await?;
+        sqlx::query(sql::SET_COPIED).bind(batch).bind(at.ticks()).execute(&mut *tx).await?;
+        commit(tx, Commit::MARKED_COPIED).await
+    }
+
     async fn log_written(&self, lease: &Lease, entries: u64) -> Result<()> {
         let mut tx = self.begin().await?;
         leases::check(&mut tx, lease).await?;
@@ -185,6 +231,16 @@ impl WriteEvidence for PostgresStaging {
 
 fn link(row: &PgRow) -> Result<Link> {
     Ok(Link { entry: uncount(row.try_get("entry")?), sha256: digest(row.try_get("sha256")?)? })
+}
+
+fn copy(row: &PgRow) -> Result<CopyRow> {
+    Ok(CopyRow {
+        name: row.try_get("name")?,
+        size: uncount(row.try_get("size")?),
+        sha256: digest(row.try_get("sha256")?)?,
+        workplace: Workplace { share: row.try_get("share")?, directory: row.try_get("workplace")? },
+        copied_at: row.try_get::<Option<i64>, _>("copied_at")?.map(Ticks::saturating_from_ticks),
+    })
 }
 
 fn log_entry(row: &PgRow) -> Result<LogEntry> {

@@ -31,6 +31,7 @@ pub(in crate::staging) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "holds", include_str!("migrations/0007_holds.sql")),
     (8, "totals", include_str!("migrations/0008_totals.sql")),
     (9, "rooms", include_str!("migrations/0009_rooms.sql")),
+    (10, "copies", include_str!("migrations/0010_copies.sql")),
 ];
 
 /// Connects, creates the schema if it is missing, and brings its tables up to date.

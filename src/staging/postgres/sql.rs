@@ -299,6 +299,16 @@ statements! {
     SET_WRITTEN = "update evidence_written set entries = $1 where entries < $1";
     ADD_PIECE = "insert into evidence_lists (batch_id, piece, bytes) values ($1, $2, $3)";
     PIECE = "select bytes from evidence_lists where batch_id = $1 and piece = $2";
+    UNCOPIED = "select e.batch_id, e.entry from evidence_log e join batches b on b.id = e.batch_id \
+        where e.kind = 'manifest' and b.adapter = $1 and b.state in ('published', 'collected') \
+        and b.state not in ('purged', 'empty', 'abandoned') \
+        and not exists (select 1 from copies c where c.batch_id = b.id) order by e.batch_id";
+    COPIES = "select name, size, sha256, share, workplace, copied_at from copies where batch_id = $1 order by position";
+    COPYING = "select c.batch_id from copies c join batches b on b.id = c.batch_id \
+        where c.copied_at is null and b.adapter = $1 group by c.batch_id order by c.batch_id";
+    ADD_COPY = "insert into copies (batch_id, position, name, size, sha256, share, workplace) \
+        values ($1, $2, $3, $4, $5, $6, $7)";
+    SET_COPIED = "update copies set copied_at = $2 where batch_id = $1 and copied_at is null";
     CLEAR_PIECES = "delete from evidence_lists where batch_id in \
         (select batch_id from evidence_log where kind = 'manifest' and entry < $1)";
     IS_STAGED = "select exists (select 1 from events e join sources s on s.source_no = e.source_no \

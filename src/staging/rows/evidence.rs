@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{BatchId, Seq};
+use super::{BatchId, Seq, Workplace};
 use crate::evidence::EntryKind;
-use crate::model::Kind;
+use crate::model::{Kind, Ticks};
 
 /// How long the log is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +28,30 @@ pub struct LogEntry {
     pub sha256: [u8; 32],
     /// Its bytes, exactly as they are hashed and signed.
     pub bytes: Vec<u8>,
+}
+
+/// A published batch of whose manifest no copy is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uncopied {
+    /// The batch.
+    pub batch: BatchId,
+    /// The entry of its manifest.
+    pub entry: u64,
+}
+
+/// A file that is put beside a batch's outputs: its manifest, or the signature on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyRow {
+    /// Its name on the share.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: [u8; 32],
+    /// Where it lies under its temporary name until it is put there.
+    pub workplace: Workplace,
+    /// Since when it is known to have its name there.
+    pub copied_at: Option<Ticks>,
 }
 
 /// An event that belongs to no room.

@@ -16,7 +16,7 @@ pub use batches::{
     Workplace,
 };
 pub use events::{Arrivals, NewEvent, Staged, StagedEvent};
-pub use evidence::{LogEntry, LogSize, RoomlessEvent};
+pub use evidence::{CopyRow, LogEntry, LogSize, RoomlessEvent, Uncopied};
 pub use files::{
     Capture, CaptureRow, GiverRow, LateFiles, ListedFile, OutputKind, OutputRow, OwedFile, PendingFile, PostponedFile,
     PurgedEvents,

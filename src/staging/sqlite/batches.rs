@@ -116,7 +116,7 @@ impl SqliteStaging {
     }
 }
 
-async fn locked(connection: &mut SqliteConnection, id: BatchId) -> Result<BatchRow> {
+pub(super) async fn locked(connection: &mut SqliteConnection, id: BatchId) -> Result<BatchRow> {
     let row = sqlx::query(sql::LOCK_BATCH).bind(id).fetch_optional(connection).await?;
     rows::batch(&row.ok_or_else(|| refused(format!("there is no batch {id}")))?)
 }

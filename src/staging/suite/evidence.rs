@@ -12,7 +12,9 @@ use crate::evidence::list::{Became, EventList, Gathering, Listed};
 use crate::evidence::manifest::NewManifest;
 use crate::evidence::{Draft, EntryKind};
 use crate::model::Kind;
-use crate::staging::{BatchState, BatchStep, By, LogEntry, LogSize, NewAct, RenderedBatch, StagingError};
+use crate::staging::{
+    BatchState, BatchStep, By, CopyRow, LogEntry, LogSize, NewAct, RenderedBatch, StagingError, Uncopied, Workplace,
+};
 
 fn act(subject: &str) -> NewAct {
     let (who, verb, reason) = ("ann".into(), "batch abandon".into(), "a test".into());
@@ -104,6 +106,66 @@ pub(super) async fn a_certificate_stands_as_it_was_first_recorded(f: &Fixture) {
     let stale = crate::staging::Lease { token: lease.token + 1, ..lease };
     let refused = f.staging.record_certificate(&stale, batch.id, &certificate("three")).await;
     assert!(matches!(refused, Err(StagingError::LeaseLost { .. })));
+}
+
+pub(super) async fn copies_of_a_published_manifest_are_recorded_once(f: &Fixture) {
+    f.stage(events("/web", 0..3)).await;
+    let (empty, batch) = (f.cut("b", 1).await, f.cut("a", 1).await);
+    f.finish(&empty, BatchState::Empty).await;
+    let uncopied = async || f.staging.uncopied("a").await.unwrap();
+    let lease = f.lease("a").await;
+    let copies = |directory: &str, copied_at: Option<_>| {
+        let workplace = Workplace { share: "s".into(), directory: directory.into() };
+        let copy = |name: &str| CopyRow {
+            name: name.into(),
+            size: 7,
+            sha256: [3; 32],
+            workplace: workplace.clone(),
+            copied_at,
+        };
+        vec![copy("a.manifest.json.sig"), copy("a.manifest.json")]
+    };
+    f.staging.finish_render(&lease, &rendered(&batch, &["a.xml"])).await.unwrap();
+    let too_soon = f.staging.record_copies(&lease, batch.id, &copies("1-1", None)).await;
+    assert!(matches!(too_soon, Err(StagingError::Refused { .. })), "it is not published: {too_soon:?}");
+    assert_eq!(uncopied().await, []);
+
+    let published = BatchStep::Published { at: minute(1) };
+    f.staging.advance(By::Worker(&lease), batch.id, &[BatchState::Rendered], &published).await.unwrap();
+    let entry = log(f).await.iter().find(|entry| entry.batch == Some(batch.id)).unwrap().entry;
+    assert_eq!(uncopied().await, [Uncopied { batch: batch.id, entry }]);
+    assert_eq!(f.staging.uncopied("b").await.unwrap(), [], "nothing lies beside an empty batch");
+
+    let stale = crate::staging::Lease { token: lease.token + 1, ..lease.clone() };
+    let refused = f.staging.record_copies(&stale, batch.id, &copies("1-1", None)).await;
+    assert!(matches!(refused, Err(StagingError::LeaseLost { .. })));
+    assert_eq!((uncopied().await.len(), f.staging.copies(batch.id).await.unwrap()), (1, vec![]));
+
+    let collected = BatchStep::Collected { at: minute(2), how: "told".into() };
+    f.staging.advance(By::Collector, batch.id, &[BatchState::Published], &collected).await.unwrap();
+    assert_eq!(uncopied().await.len(), 1, "the archive may be faster than the copy");
+    for directory in ["1-2", "1-3"] {
+        f.staging.record_copies(&lease, batch.id, &copies(directory, None)).await.unwrap();
+    }
+    let there = async || f.staging.copies(batch.id).await.unwrap();
+    let copying = async || f.staging.copying("a").await.unwrap();
+    assert_eq!((uncopied().await, copying().await, there().await), (vec![], vec![batch.id], copies("1-2", None)));
+    let refused = f.staging.mark_copied(&stale, batch.id, minute(3)).await;
+    assert!(matches!(refused, Err(StagingError::LeaseLost { .. })));
+    assert_eq!(copying().await, [batch.id]);
+    for later in 3..5 {
+        f.staging.mark_copied(&lease, batch.id, minute(later)).await.unwrap();
+    }
+    assert_eq!((uncopied().await, copying().await), (vec![], vec![]));
+    assert_eq!(there().await, copies("1-2", Some(minute(3))));
+    let outputs = f.staging.outputs(batch.id).await.unwrap();
+    assert_eq!(outputs.iter().map(|output| &*output.name).collect::<Vec<_>>(), ["a.xml"], "they are no outputs");
+
+    f.staging
+        .advance(By::Worker(&lease), batch.id, &[BatchState::Collected], &BatchStep::Purged { at: minute(4) })
+        .await
+        .unwrap();
+    assert_eq!(there().await.len(), 2, "what was there is remembered");
 }
 
 pub(super) async fn a_key_is_recorded_once(f: &Fixture) {

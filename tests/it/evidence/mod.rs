@@ -1,5 +1,6 @@
 //! The evidence, from outside: what is written, what stock tools say of it, and what is found when it was changed.
 
+mod beside;
 mod schema;
 mod stamps;
 mod tamper;

@@ -1,0 +1,15 @@
+-- The copies of a batch's manifest and of the signature on it, from the moment at which they lie in a workplace (`share`, `workplace`), durable and under
+-- temporary names. `copied_at`: since when they have their names beside the outputs; they are never put there again.
+create table copies (
+    batch_id integer not null references batches,
+    position integer not null,
+    name text not null,
+    size integer not null,
+    sha256 blob not null,
+    share text not null,
+    workplace text not null,
+    copied_at integer,
+    primary key (batch_id, position)
+) strict;
+
+create index copies_under_way on copies (batch_id) where copied_at is null;
