@@ -154,11 +154,14 @@ impl Homeserver {
         self.admin.is_some()
     }
 
-    /// What the server tells its administrator at this path, whose parts are [`segment`]s.
+    /// What the server tells its administrator at this path; what the path holds of others must be escaped for it.
     ///
     /// # Errors
     /// When it does not, or tells something else.
-    pub async fn as_admin<T: DeserializeOwned + Send + 'static>(&self, path: &str) -> Result<T, HomeserverError> {
+    pub(super) async fn as_admin<T: DeserializeOwned + Send + 'static>(
+        &self,
+        path: &str,
+    ) -> Result<T, HomeserverError> {
         let admin = self.admin.clone().ok_or(HomeserverError::NoAdminToken)?;
         self.ask(None, path.to_owned(), admin).await
     }
