@@ -23,40 +23,41 @@ pub(super) struct Events {
 }
 
 impl Events {
+    /// Reads the columns by their places in `event_columns!`: looking each up by its name is slow.
     pub(super) fn read(&mut self, row: &PgRow) -> Result<StagedEvent> {
-        let source_no = row.try_get("source_no")?;
+        let source_no = row.try_get(1)?;
         let source = match self.sources.get(&source_no) {
             Some(source) => Arc::clone(source),
             None => {
-                let source: Arc<str> = whole(row, "source", "whole_source")?.into();
+                let source: Arc<str> = whole_at(row, 2, 3)?.into();
                 self.sources.insert(source_no, Arc::clone(&source));
                 source
             }
         };
-        let room = row.try_get("room_no")?;
+        let room = row.try_get(7)?;
         let room_uri = match &self.room {
             Some((number, uri)) if *number == room => Arc::clone(uri),
             _ => {
-                let uri: Arc<str> = whole(row, "room_uri", "whole_room_uri")?.into();
+                let uri: Arc<str> = whole_at(row, 8, 9)?.into();
                 self.room = Some((room, Arc::clone(&uri)));
                 uri
             }
         };
         Ok(StagedEvent {
-            seq: row.try_get("seq")?,
+            seq: row.try_get(0)?,
             source,
-            id: whole(row, "event_id", "whole_id")?,
-            kind: Kind::of_code(row.try_get("kind")?),
+            id: whole_at(row, 4, 5)?,
+            kind: Kind::of_code(row.try_get(6)?),
             room,
             room_uri,
-            person_no: row.try_get::<Option<i64>, _>("person_no")?.map(small).transpose()?,
-            message_no: row.try_get::<Option<i64>, _>("message_no")?.map(small).transpose()?,
-            time: time(row, "time")?,
-            time_is_receipt: row.try_get("time_is_receipt")?,
-            sequence: row.try_get::<Option<i64>, _>("sequence")?.map(uncount),
-            received: time(row, "received")?,
-            conflict: row.try_get("conflict")?,
-            raw: row.try_get("raw")?,
+            person_no: row.try_get::<Option<i64>, _>(10)?.map(small).transpose()?,
+            message_no: row.try_get::<Option<i64>, _>(11)?.map(small).transpose()?,
+            time: instant(row.try_get(12)?)?,
+            time_is_receipt: row.try_get(13)?,
+            sequence: row.try_get::<Option<i64>, _>(14)?.map(uncount),
+            received: instant(row.try_get(15)?)?,
+            conflict: row.try_get(16)?,
+            raw: row.try_get(17)?,
         })
     }
 }
@@ -316,6 +317,14 @@ pub(super) fn whole(row: &PgRow, key: &str, whole: &str) -> Result<String> {
     match row.try_get::<Option<Vec<u8>>, _>(whole)? {
         None => Ok(row.try_get(key)?),
         Some(bytes) => String::from_utf8(bytes).map_err(|_| broken(format!("{whole} is not UTF-8"))),
+    }
+}
+
+/// As [`whole`], by the places of the columns.
+fn whole_at(row: &PgRow, key: usize, whole: usize) -> Result<String> {
+    match row.try_get::<Option<Vec<u8>>, _>(whole)? {
+        None => Ok(row.try_get(key)?),
+        Some(bytes) => String::from_utf8(bytes).map_err(|_| broken("a staged text is not UTF-8")),
     }
 }
 

@@ -9,6 +9,7 @@ macro_rules! statements {
     };
 }
 
+/// What `rows::Events` reads by these places.
 macro_rules! event_columns {
     () => {
         "e.seq, e.source_no, s.uri as source, s.whole_uri as whole_source, e.event_id, e.whole_id, e.kind, e.room_no, \

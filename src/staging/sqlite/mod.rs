@@ -19,6 +19,7 @@ mod files;
 mod holds;
 mod leases;
 mod open;
+mod packed;
 mod purge;
 mod read;
 mod rows;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt as _};
 
-use super::{SqliteStaging, rows, sql};
+use super::{SqliteStaging, packed, rows, sql};
 use crate::staging::keys::uncount;
 use crate::staging::{
     ActRow, AdapterRow, AlertRow, BatchFilter, BatchId, BatchRow, BatchState, BatchTotals, CaptureRow, OutputRow,
@@ -64,7 +64,7 @@ impl ReadStaging for SqliteStaging {
     }
 
     fn events(&self, range: SeqRange) -> BoxStream<'_, Result<StagedEvent>> {
-        let mut events = rows::Events::default();
+        let mut events = packed::Events::default();
         sqlx::query(sql::EVENTS)
             .bind(range.from)
             .bind(range.to)
@@ -74,7 +74,7 @@ impl ReadStaging for SqliteStaging {
     }
 
     async fn uncaptured(&self, range: SeqRange, limit: u32) -> Result<Vec<StagedEvent>> {
-        let mut events = rows::Events::default();
+        let mut events = packed::Events::default();
         let found = sqlx::query(sql::UNCAPTURED)
             .bind(range.from)
             .bind(range.to)

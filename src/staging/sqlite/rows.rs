@@ -1,65 +1,18 @@
 //! Rows out of the database as staging's own values. What no writer of ours can have written is refused.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::model::{Kind, Ticks};
-use crate::staging::keys::{broken, digest, instant, small, uncount};
+use crate::model::Ticks;
+use crate::staging::keys::{broken, digest, instant, uncount};
 use crate::staging::{
     ActRow, AdapterRow, AlertRow, BatchCounts, BatchRow, BatchState, BatchTotals, Capture, CaptureRow, Finding,
     FindingKind, FindingTotals, Hold, HoldScope, NewAct, OutputKind, OutputRow, PurgeRow, QuarantineRow,
-    QuarantineState, Result, RoomBalance, RoomHour, RoomNo, SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow,
-    StagedEvent, Totals, Workplace,
+    QuarantineState, Result, RoomBalance, RoomHour, SeqRange, SequenceRow, SetAside, SourceBalance, SourceRow, Totals,
+    Workplace,
 };
-
-/// Reads events and shares the texts that many of them have in common.
-#[derive(Default)]
-pub(super) struct Events {
-    sources: HashMap<i64, Arc<str>>,
-    room: Option<(RoomNo, Arc<str>)>,
-}
-
-impl Events {
-    pub(super) fn read(&mut self, row: &SqliteRow) -> Result<StagedEvent> {
-        let source_no = row.try_get("source_no")?;
-        let source = match self.sources.get(&source_no) {
-            Some(source) => Arc::clone(source),
-            None => {
-                let source: Arc<str> = whole(row, "source", "whole_source")?.into();
-                self.sources.insert(source_no, Arc::clone(&source));
-                source
-            }
-        };
-        let room = row.try_get("room_no")?;
-        let room_uri = match &self.room {
-            Some((number, uri)) if *number == room => Arc::clone(uri),
-            _ => {
-                let uri: Arc<str> = whole(row, "room_uri", "whole_room_uri")?.into();
-                self.room = Some((room, Arc::clone(&uri)));
-                uri
-            }
-        };
-        Ok(StagedEvent {
-            seq: row.try_get("seq")?,
-            source,
-            id: whole(row, "event_id", "whole_id")?,
-            kind: Kind::of_code(row.try_get("kind")?),
-            room,
-            room_uri,
-            person_no: row.try_get::<Option<i64>, _>("person_no")?.map(small).transpose()?,
-            message_no: row.try_get::<Option<i64>, _>("message_no")?.map(small).transpose()?,
-            time: time(row, "time")?,
-            time_is_receipt: row.try_get("time_is_receipt")?,
-            sequence: row.try_get::<Option<i64>, _>("sequence")?.map(uncount),
-            received: time(row, "received")?,
-            conflict: row.try_get("conflict")?,
-            raw: row.try_get("raw")?,
-        })
-    }
-}
 
 pub(super) fn source(row: &SqliteRow) -> Result<SourceRow> {
     Ok(SourceRow {

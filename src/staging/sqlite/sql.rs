@@ -9,11 +9,15 @@ macro_rules! statements {
     };
 }
 
-macro_rules! event_columns {
+/// An event as one value, in the form that `packed.rs` reads: the driver copies each value of each row to another thread,
+/// and the database sorts rows of one value faster, too.
+macro_rules! packed_event {
     () => {
-        "e.seq, e.source_no, s.uri as source, s.whole_uri as whole_source, e.event_id, e.whole_id, e.kind, e.room_no, \
-         r.uri as room_uri, r.whole_uri as whole_room_uri, e.person_no, m.number as message_no, e.time, \
-         e.time_is_receipt, e.sequence, e.received, e.conflict, e.raw \
+        "e.seq || ' ' || e.source_no || ' ' || e.kind || ' ' || e.room_no || ' ' || coalesce(e.person_no, '') || ' ' \
+         || coalesce(m.number, '') || ' ' || e.time || ' ' || e.time_is_receipt || ' ' || coalesce(e.sequence, '') || ' ' \
+         || e.received || ' ' || e.conflict || ' ' || octet_length(coalesce(s.whole_uri, s.uri)) || ' ' \
+         || octet_length(coalesce(r.whole_uri, r.uri)) || ' ' || octet_length(coalesce(e.whole_id, e.event_id)) || ' ' \
+         || coalesce(s.whole_uri, s.uri) || coalesce(r.whole_uri, r.uri) || coalesce(e.whole_id, e.event_id) || e.raw \
          from events e join rooms r on r.room_no = e.room_no join sources s on s.source_no = e.source_no \
          left join message_numbers m on m.room_no = e.room_no and m.message_id = e.message_id "
     };
@@ -176,9 +180,9 @@ statements! {
     COUNT_EVENTS = "select count(*) from events where seq > $1 and seq <= $2 and room_no is not null";
     OUTPUTS = "select position, name, kind, size, sha256, messages, collected_at from outputs \
         where batch_id = $1 order by position";
-    EVENTS = concat!("select ", event_columns!(), "where e.seq > $1 and e.seq <= $2 \
+    EVENTS = concat!("select ", packed_event!(), "where e.seq > $1 and e.seq <= $2 \
         order by e.room_no, e.time, e.sequence nulls last, e.seq");
-    UNCAPTURED = concat!("select ", event_columns!(), "where e.seq > $1 and e.seq <= $2 and e.kind in (6, 7) \
+    UNCAPTURED = concat!("select ", packed_event!(), "where e.seq > $1 and e.seq <= $2 and e.kind in (6, 7) \
         and not exists (select 1 from captures c where c.seq = e.seq) order by e.seq limit $3");
     CAPTURES = "select seq, sha256, size, mismatch, extension, reason from captures where seq > $1 and seq <= $2 order by seq";
     SUPPLEMENTS = concat!("select ", batch_columns!(), " from batches where (supplement_to = $1 or left_by = $1) and id <> $1 order by id");
@@ -313,10 +317,10 @@ statements! {
     PURGE_SEEN = "delete from seen where (source_no, id_hash, digest) in \
         (select source_no, id_hash, digest from seen where purged_at < $1 order by purged_at limit $2)";
 
-    UNLISTED_FILES = concat!("select ", event_columns!(), "where e.seq > $1 and e.kind in (6, 7) \
+    UNLISTED_FILES = concat!("select ", packed_event!(), "where e.seq > $1 and e.kind in (6, 7) \
         and not exists (select 1 from captures c where c.seq = e.seq) \
         and not exists (select 1 from pending_files p where p.seq = e.seq) order by e.seq");
-    ONE_EVENT = concat!("select ", event_columns!(), "where e.seq = $1");
+    ONE_EVENT = concat!("select ", packed_event!(), "where e.seq = $1");
     FILE_GIVERS = "select giver, count(*) as waiting, cast(coalesce(sum(next_at <= $1), 0) as bigint) as due, \
         min(received) as oldest from pending_files group by giver order by giver";
     DUE_FILES = concat!("select ", pending_columns!(), "from pending_files p join events e on e.seq = p.seq \

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use sqlx::Row as _;
 
-use super::super::{SqliteStaging, rows, sql};
+use super::super::{SqliteStaging, packed, sql};
 use crate::model::Ticks;
 use crate::staging::keys::{digest, instant, uncount};
 use crate::staging::{
@@ -14,7 +14,7 @@ use crate::staging::{
 #[async_trait]
 impl ReadFiles for SqliteStaging {
     fn unlisted_files(&self, after: Seq) -> BoxStream<'_, Result<StagedEvent>> {
-        let mut events = rows::Events::default();
+        let mut events = packed::Events::default();
         let found = sqlx::query(sql::UNLISTED_FILES).bind(after).fetch(self.reader());
         found.map(move |row| events.read(&row?)).boxed()
     }
@@ -31,7 +31,7 @@ impl ReadFiles for SqliteStaging {
 
     async fn event(&self, seq: Seq) -> Result<Option<StagedEvent>> {
         let found = sqlx::query(sql::ONE_EVENT).bind(seq).fetch_optional(self.reader()).await?;
-        found.as_ref().map(|row| rows::Events::default().read(row)).transpose()
+        found.as_ref().map(|row| packed::Events::default().read(row)).transpose()
     }
 
     async fn pending_files(&self, range: SeqRange) -> Result<Vec<PendingFile>> {
