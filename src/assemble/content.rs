@@ -56,17 +56,22 @@ pub(super) fn names_message(message_type: MessageType) -> bool {
 /// JSON without the white space between its tokens; every token stays as it was written.
 pub(super) fn compact_json(json: &str) -> String {
     let (mut in_string, mut escaped) = (false, false);
-    json.chars()
-        .filter(|&c| {
-            let between = !in_string && c.is_ascii_whitespace();
-            match c {
-                '"' if !escaped => in_string = !in_string,
-                _ => {}
+    let mut compact = String::with_capacity(json.len());
+    let mut kept = 0;
+    for (at, byte) in json.bytes().enumerate() {
+        match byte {
+            b'"' if !escaped => in_string = !in_string,
+            // White space is ASCII, so it never lies within a character.
+            _ if !in_string && byte.is_ascii_whitespace() => {
+                compact.push_str(&json[kept..at]);
+                kept = at + 1;
             }
-            escaped = in_string && c == '\\' && !escaped;
-            !between
-        })
-        .collect()
+            _ => {}
+        }
+        escaped = in_string && byte == b'\\' && !escaped;
+    }
+    compact.push_str(&json[kept..]);
+    compact
 }
 
 fn nothing<'t>() -> Cow<'t, Text<'t>> {

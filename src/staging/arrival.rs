@@ -124,8 +124,8 @@ pub(super) trait Arrival: Send {
     async fn tracks(&mut self, sources: &[i64]) -> Result<Vec<(i64, Track)>>;
     /// The open gaps of a source that hold a number from `first` to `last`.
     async fn open_gaps(&mut self, source_no: i64, first: i64, last: i64) -> Result<Vec<OpenGap>>;
-    /// Whether an item with this number of a source was ever quarantined.
-    async fn was_quarantined(&mut self, source: &str, number: i64) -> Result<bool>;
+    /// Of these numbers of a source those with which an item was ever quarantined.
+    async fn were_quarantined(&mut self, source: &str, numbers: &[i64]) -> Result<Vec<i64>>;
     /// Writes what a fold changed.
     async fn follow(&mut self, source_no: i64, changes: &Changes, now: i64) -> Result<()>;
 }

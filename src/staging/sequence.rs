@@ -11,7 +11,7 @@
 //! wherever they lie (a count set back from a copy). A heartbeat that reports less than half of the highest number
 //! begins one at once. What is older than its epoch's beginning belongs to the epoch before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ const PROOF_FROM_START: usize = 3;
 const PROOF_FROM_ANYWHERE: usize = 64;
 /// So many epochs of a source are remembered; what is older than the first of them is taken for its.
 pub(super) const EPOCHS_KEPT: i64 = 8;
+/// Findings that are written in one statement, whatever a call brings.
+pub(super) const FINDINGS_MAX: usize = 10_000;
 /// How far ahead of the count the number of something may be that could not be understood; what is further may be garbled.
 const KEPT_AHEAD_MAX: i64 = 10_000;
 /// By how much at least a heartbeat must fall short of the highest number.
@@ -106,6 +108,16 @@ pub(super) enum Fact {
     },
 }
 
+impl Fact {
+    /// The number that came again, if that is what happened.
+    fn repeated(&self) -> Option<i64> {
+        match *self {
+            Self::Repeat { number, .. } => Some(number),
+            Self::Reset { .. } => None,
+        }
+    }
+}
+
 /// What a fold changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
@@ -123,6 +135,24 @@ pub(super) struct Changes {
     pub(super) facts: Vec<Fact>,
 }
 
+impl Changes {
+    /// The rows of what was found, closed or changed, in the order of their numbers in the table.
+    pub(super) fn findings(&self, now: i64) -> Vec<FindingRow> {
+        let open = self.open.iter().map(|gap| FindingRow::of_gap(gap, None));
+        let filled = self.filled.iter().map(|gap| FindingRow::of_gap(gap, Some(now)));
+        let facts = self.facts.iter().map(|fact| FindingRow::of_fact(fact, now));
+        open.chain(filled).chain(facts).collect()
+    }
+
+    /// The epochs that began.
+    pub(super) fn begun(&self) -> impl Iterator<Item = i64> {
+        self.facts.iter().filter_map(|fact| match *fact {
+            Fact::Reset { epoch, .. } => Some(epoch),
+            Fact::Repeat { .. } => None,
+        })
+    }
+}
+
 /// The row of a finding.
 pub(super) struct FindingRow {
     pub(super) kind: FindingKind,
@@ -137,13 +167,13 @@ pub(super) struct FindingRow {
 
 impl FindingRow {
     /// Of a gap that is open, or was closed at an instant.
-    pub(super) fn of_gap(gap: &OpenGap, closed: Option<i64>) -> Self {
+    fn of_gap(gap: &OpenGap, closed: Option<i64>) -> Self {
         let OpenGap { epoch, first, last, found, reported, settled, .. } = *gap;
         Self { kind: FindingKind::Gap, epoch, first, last, found, reported, closed, settled }
     }
 
     /// Of a fact that was found at an instant.
-    pub(super) fn of_fact(fact: &Fact, found: i64) -> Self {
+    fn of_fact(fact: &Fact, found: i64) -> Self {
         let (kind, epoch, first, last) = match *fact {
             Fact::Repeat { epoch, number } => (FindingKind::Repeat, epoch, number, number),
             Fact::Reset { epoch, first, last } => (FindingKind::Reset, epoch, first, last),
@@ -174,18 +204,12 @@ pub(super) async fn follow(
             gaps = tx.open_gaps(source_no, counted().min().unwrap_or(0), counted().max().unwrap_or(0)).await?;
         }
         let mut changes = fold(tracks, gaps, numbers, now);
-        let mut facts = Vec::new();
-        for fact in std::mem::take(&mut changes.facts) {
+        let repeated: Vec<i64> = changes.facts.iter().filter_map(Fact::repeated).collect();
+        if !repeated.is_empty() {
             // An event whose first form could not be understood is sent again under its own number.
-            let mended = match fact {
-                Fact::Repeat { number, .. } => tx.was_quarantined(source, number).await?,
-                Fact::Reset { .. } => false,
-            };
-            if !mended {
-                facts.push(fact);
-            }
+            let mended: HashSet<i64> = tx.were_quarantined(source, &repeated).await?.into_iter().collect();
+            changes.facts.retain(|fact| fact.repeated().is_none_or(|number| !mended.contains(&number)));
         }
-        changes.facts = facts;
         tx.follow(source_no, &changes, now).await?;
     }
     Ok(())

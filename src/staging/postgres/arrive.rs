@@ -183,9 +183,9 @@ impl Arrival for Tx<'_> {
         self.read_gaps(source_no, first, last).await
     }
 
-    async fn was_quarantined(&mut self, source: &str, number: i64) -> Result<bool> {
-        let asked = sqlx::query_scalar(sql::WAS_QUARANTINED).bind(plain(source)).bind(number);
-        Ok(asked.fetch_one(&mut *self.connection).await?)
+    async fn were_quarantined(&mut self, source: &str, numbers: &[i64]) -> Result<Vec<i64>> {
+        let asked = sqlx::query_scalar(sql::WERE_QUARANTINED).bind(plain(source)).bind(numbers);
+        Ok(asked.fetch_all(&mut *self.connection).await?)
     }
 
     async fn follow(&mut self, source_no: i64, changes: &Changes, now: i64) -> Result<()> {

@@ -171,9 +171,7 @@ async fn add_batch(
 }
 
 async fn number_messages(connection: &mut PgConnection, range: SeqRange) -> Result<()> {
-    for statement in [sql::NUMBER_MESSAGES, sql::NEXT_MESSAGE_NUMBERS, sql::TOUCH_MESSAGES] {
-        sqlx::query(statement).bind(range.from).bind(range.to).execute(&mut *connection).await?;
-    }
+    sqlx::query(sql::NUMBER_MESSAGES).bind(range.from).bind(range.to).execute(connection).await?;
     Ok(())
 }
 

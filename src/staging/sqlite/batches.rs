@@ -161,9 +161,13 @@ async fn add_batch(
     rows::batch(&added)
 }
 
+/// Numbers the messages of the range that have no number yet, in the order of their first events. The range is read once,
+/// into a table of this connection.
 async fn number_messages(connection: &mut SqliteConnection, range: SeqRange) -> Result<()> {
-    for statement in [sql::NUMBER_MESSAGES, sql::NEXT_MESSAGE_NUMBERS, sql::TOUCH_MESSAGES] {
-        sqlx::query(statement).bind(range.from).bind(range.to).execute(&mut *connection).await?;
+    sqlx::query(sql::MAKE_TOUCHED).execute(&mut *connection).await?;
+    sqlx::query(sql::FIND_TOUCHED).bind(range.from).bind(range.to).execute(&mut *connection).await?;
+    for statement in [sql::NUMBER_MESSAGES, sql::NEXT_MESSAGE_NUMBERS, sql::TOUCH_MESSAGES, sql::FORGET_TOUCHED] {
+        sqlx::query(statement).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::{SqliteStaging, rows, sql};
 use crate::model::Ticks;
 use crate::staging::commit::commit;
 use crate::staging::keys::{broken, refused};
-use crate::staging::sequence::{Changes, EPOCHS_KEPT, Fact, FindingRow, OpenGap, Track};
+use crate::staging::sequence::{Changes, EPOCHS_KEPT, FINDINGS_MAX, FindingRow, OpenGap, Track};
 use crate::staging::{Finding, FindingTotals, NewAct, Result, SequenceRow, Sequences};
 use crate::support::step::Commit;
 
@@ -63,35 +63,23 @@ impl Tx<'_> {
             let withdraw = sqlx::query(sql::WITHDRAW_REPEAT).bind(source_no).bind(*epoch).bind(*number);
             withdraw.execute(&mut *self.connection).await?;
         }
-        for gap in &changes.open {
-            self.add_finding(source_no, &FindingRow::of_gap(gap, None)).await?;
-        }
-        for gap in &changes.filled {
-            self.add_finding(source_no, &FindingRow::of_gap(gap, Some(now))).await?;
-        }
-        for fact in &changes.facts {
-            self.add_finding(source_no, &FindingRow::of_fact(fact, now)).await?;
-            if let Fact::Reset { epoch, .. } = fact {
-                let forget = sqlx::query(sql::FORGET_TRACKS).bind(source_no).bind(epoch - EPOCHS_KEPT + 1);
-                forget.execute(&mut *self.connection).await?;
-            }
+        self.add_findings(source_no, &changes.findings(now)).await?;
+        for epoch in changes.begun() {
+            let forget = sqlx::query(sql::FORGET_TRACKS).bind(source_no).bind(epoch - EPOCHS_KEPT + 1);
+            forget.execute(&mut *self.connection).await?;
         }
         Ok(())
     }
 
-    async fn add_finding(&mut self, source_no: i64, row: &FindingRow) -> Result<()> {
-        sqlx::query(sql::ADD_FINDING)
-            .bind(row.kind.as_str())
-            .bind(source_no)
-            .bind(row.epoch)
-            .bind(row.first)
-            .bind(row.last)
-            .bind(row.found)
-            .bind(row.reported)
-            .bind(row.closed)
-            .bind(row.settled)
-            .execute(&mut *self.connection)
-            .await?;
+    async fn add_findings(&mut self, source_no: i64, rows: &[FindingRow]) -> Result<()> {
+        for rows in rows.chunks(FINDINGS_MAX) {
+            let values = rows.iter().map(|row| {
+                let FindingRow { kind, epoch, first, last, found, reported, closed, settled } = row;
+                serde_json::json!([kind.as_str(), epoch, first, last, found, reported, closed, settled])
+            });
+            let values = serde_json::Value::from_iter(values).to_string();
+            sqlx::query(sql::ADD_FINDINGS).bind(source_no).bind(values).execute(&mut *self.connection).await?;
+        }
         Ok(())
     }
 }

@@ -87,14 +87,15 @@ statements! {
         order by source_no, epoch";
     OPEN_GAPS = "select id, epoch, first, last, found, reported, settled from findings where kind = 'gap' and closed is null \
         and source_no = $1 and last >= $2 and first <= $3";
-    WAS_QUARANTINED = "select exists (select 1 from quarantine where source = $1 and sequence = $2)";
+    WERE_QUARANTINED = "select distinct sequence from quarantine where source = $1 and sequence in (select value from json_each($2))";
     SET_TRACK = "insert into sequences (source_no, epoch, first, highest, began, latest, run) \
         values ($1, $2, $3, $4, $5, $6, $7) on conflict (source_no, epoch) do update set first = excluded.first, \
         highest = excluded.highest, began = excluded.began, latest = excluded.latest, run = excluded.run";
     FORGET_TRACKS = "delete from sequences where source_no = $1 and epoch < $2";
     REMOVE_GAPS = "delete from findings where id in (select value from json_each($1))";
-    ADD_FINDING = "insert into findings (kind, source_no, epoch, first, last, found, reported, closed, settled) \
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    ADD_FINDINGS = "insert into findings (source_no, kind, epoch, first, last, found, reported, closed, settled) \
+        select $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
+        from json_each($2)";
     WITHDRAW_REPEAT = "delete from findings where kind = 'repeat' and source_no = $1 and epoch = $2 and first = $3";
     SEQUENCES = "select s.uri, s.whole_uri, q.epoch, q.first, q.highest, \
         (select cast(coalesce(sum(f.last - f.first + 1), 0) as bigint) from findings f where f.source_no = q.source_no \
@@ -219,23 +220,24 @@ statements! {
         on conflict (adapter) do update set cut_seq = excluded.cut_seq, cut_at = excluded.cut_at";
     ADD_BATCH = concat!("insert into batches (adapter, interval_start, interval_end, from_seq, to_seq, first, state, \
         cut_at) values ($1, $2, $3, $4, $5, $6, 'cut', $7) returning ", batch_columns!());
-    NUMBER_MESSAGES = "with fresh as (select e.room_no, e.message_id, min(e.seq) as first_seq, max(e.seq) as last_seq from events e \
-        where e.seq > $1 and e.seq <= $2 and e.message_id is not null and e.room_no is not null \
-        and not exists (select 1 from message_numbers m where m.room_no = e.room_no and m.message_id = e.message_id) \
-        group by e.room_no, e.message_id) \
-        insert into message_numbers (room_no, message_id, number, last_seq) \
-        select f.room_no, f.message_id, r.next_message_number - 1 \
-        + row_number() over (partition by f.room_no order by f.first_seq), f.last_seq \
-        from fresh f join rooms r on r.room_no = f.room_no";
+    MAKE_TOUCHED = "create temporary table if not exists touched (room_no integer not null, message_id text not null, \
+        first_seq integer not null, last_seq integer not null) strict";
+    FIND_TOUCHED = "insert into touched (room_no, message_id, first_seq, last_seq) \
+        select room_no, message_id, min(seq), max(seq) from events where seq > $1 and seq <= $2 \
+        and message_id is not null and room_no is not null group by room_no, message_id";
+    NUMBER_MESSAGES = "insert into message_numbers (room_no, message_id, number, last_seq) \
+        select t.room_no, t.message_id, r.next_message_number - 1 \
+        + row_number() over (partition by t.room_no order by t.first_seq), t.last_seq \
+        from touched t join rooms r on r.room_no = t.room_no where not exists \
+        (select 1 from message_numbers m where m.room_no = t.room_no and m.message_id = t.message_id)";
     NEXT_MESSAGE_NUMBERS = "update rooms set next_message_number = n.next from (select t.room_no, \
         (select max(m.number) + 1 from message_numbers m where m.room_no = t.room_no) as next from \
-        (select distinct room_no from events where seq > $1 and seq <= $2 and message_id is not null \
-        and room_no is not null) t) n where rooms.room_no = n.room_no and rooms.next_message_number < n.next";
-    TOUCH_MESSAGES = "update message_numbers set last_seq = e.last_seq from \
-        (select room_no, message_id, max(seq) as last_seq from events where seq > $1 and seq <= $2 \
-        and message_id is not null and room_no is not null group by room_no, message_id) e \
-        where message_numbers.room_no = e.room_no and message_numbers.message_id = e.message_id \
-        and message_numbers.last_seq < e.last_seq";
+        (select distinct room_no from touched) t) n \
+        where rooms.room_no = n.room_no and rooms.next_message_number < n.next";
+    TOUCH_MESSAGES = "update message_numbers set last_seq = t.last_seq from touched t \
+        where message_numbers.room_no = t.room_no and message_numbers.message_id = t.message_id \
+        and message_numbers.last_seq < t.last_seq";
+    FORGET_TOUCHED = "delete from touched";
     ADD_CAPTURE = "insert into captures (seq, sha256, size, mismatch, extension, reason, at) \
         values ($1, $2, $3, $4, $5, $6, $7) on conflict (seq) do nothing";
     LOCK_BATCH = concat!("select ", batch_columns!(), " from batches where id = $1");
@@ -424,6 +426,7 @@ mod tests {
         let fixture = Fixture::sqlite().await;
         let options = SqliteConnectOptions::new().filename(fixture.config.sqlite_path());
         let mut connection = options.connect().await.unwrap();
+        connection.execute(MAKE_TOUCHED).await.unwrap();
         for (name, statement) in ALL {
             let prepared = connection.prepare(statement.into_sql_str()).await;
             assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
