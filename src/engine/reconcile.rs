@@ -9,7 +9,7 @@ mod rooms;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -430,17 +430,22 @@ const UNBALANCED: &str = "unbalanced";
 /// The longest and the shortest wait between two reconciliations.
 const EVERY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 const EVERY_IN_LABORATORY: Duration = Duration::from_secs(1);
+/// The wait is at least so many times as long as reconciling took: it counts what waits, and must not take the machine from
+/// what works that off.
+const REST: u32 = 20;
 
 /// Reconciles by itself, each shortest interval, until told to stop; an imbalance is an alert that names the hop.
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), EngineError> {
     let intervals = shared.config.adapter.iter().map(|adapter| adapter.interval.get());
     let every = intervals.min().unwrap_or(EVERY.0).clamp(EVERY.0, EVERY.1);
     let every = if shared.config.laboratory { EVERY_IN_LABORATORY } else { every };
+    let mut took = Duration::ZERO;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(every) => {}
+            () = tokio::time::sleep(every.max(took.saturating_mul(REST))) => {}
         }
+        let begun = Instant::now();
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             told = tell(&shared) => {
@@ -449,6 +454,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
                 }
             }
         }
+        took = begun.elapsed();
     }
 }
 
