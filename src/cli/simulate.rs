@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Events sent per second, in our time; 0 is as fast as possible
     #[arg(long, default_value_t = 0)]
     rate: u32,
+    /// Nobody uploads a file; the same people talk instead
+    #[arg(long)]
+    no_files: bool,
     /// Fraction of events sent again, byte for byte
     #[arg(long, default_value_t = 0.0, value_parser = fraction)]
     duplicates: f64,
@@ -77,6 +80,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
         events: args.events,
         start: args.start.unwrap_or_else(|| Ticks::now().minus(duration)),
         duration,
+        files: !args.no_files,
         trouble: Trouble { duplicates: args.duplicates, poison: args.poison, late: args.late },
         ..SimSpec::default()
     });

@@ -42,7 +42,7 @@ impl Day {
             254..264 => self.unreacts(room),
             264..294 => Some(self.views_history(room)),
             294..308 => Some(self.searches(room)),
-            308..330 => Some(self.uploads(room)),
+            308..330 if self.files => Some(self.uploads(room)),
             330..355 => self.downloads(room),
             355..358 => self.deletes_file(room),
             358..372 => self.manages(room),

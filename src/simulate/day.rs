@@ -47,6 +47,8 @@ pub(super) struct Day {
     run: String,
     pub(super) start: Ticks,
     day_ticks: f64,
+    /// Whether files are passed around.
+    pub(super) files: bool,
     events: u64,
     done: u64,
 }
@@ -87,6 +89,7 @@ impl Day {
             emitters,
             start: spec.start,
             day_ticks: (spec.duration.as_nanos() / 100) as f64,
+            files: spec.files,
             events: spec.events,
             done: 0,
         }

@@ -41,6 +41,8 @@ pub struct SimSpec {
     /// The CloudEvents `source` of each emitter. Those at even places number their messages per room; those at odd
     /// places use UUIDs and renew presence. Rooms are dealt out in turn; none: the two of the default.
     pub sources: Vec<String>,
+    /// Whether files are uploaded, downloaded and deleted. Without them the same people talk instead.
+    pub files: bool,
     /// What shall go wrong.
     pub trouble: Trouble,
 }
@@ -102,6 +104,7 @@ impl Default for SimSpec {
             start: Ticks::saturating_from_ticks(639_291_996_000_000_000),
             duration: Duration::from_secs(10 * 3600),
             sources: vec!["/channel-service/1".into(), "/web/1".into()],
+            files: true,
             trouble: Trouble::default(),
         }
     }

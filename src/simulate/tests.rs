@@ -127,6 +127,20 @@ fn edits_and_deletions_tell_the_words_that_were_there() {
 }
 
 #[test]
+fn a_day_without_files_has_none_and_misses_no_number() {
+    let mut numbers: HashMap<String, u64> = HashMap::new();
+    for event in Simulation::new(SimSpec { files: false, ..SimSpec::default() }) {
+        assert!(!event.event_type.starts_with("chat.file."), "{}", event.event_type);
+        let body: serde_json::Value = serde_json::from_slice(&event.body).unwrap();
+        let Some(sequence) = body["sequence"].as_str() else { continue };
+        let last = numbers.entry(body["source"].to_string()).or_default();
+        *last += 1;
+        assert_eq!(sequence.parse(), Ok(*last));
+    }
+    assert_eq!(numbers.len(), 2);
+}
+
+#[test]
 fn files_carry_the_bytes_that_their_digest_names() {
     let mut uploaded = HashSet::new();
     let (mut uploads, mut downloads) = (0, 0);

@@ -27,6 +27,15 @@ impl Store {
     }
 }
 
+/// Under which rules a home stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// Those of a firm.
+    Firm,
+    /// Those of a laboratory, which may have intervals of seconds, and which reconciles each second.
+    Laboratory,
+}
+
 /// A home with a queue of its own; all of it is gone when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -39,7 +48,7 @@ pub(crate) struct Site {
 
 impl Site {
     /// Configures a home and declares its queue. `adapters` is TOML.
-    pub(crate) fn make(bench: &Bench, store: Store, adapters: &str) -> Result<Self> {
+    pub(crate) fn make(bench: &Bench, store: Store, rules: Rules, adapters: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("site-").tempdir_in(&bench.dir).context("no directory")?;
         let name = format!(
             "measure_{}_{}",
@@ -58,8 +67,9 @@ impl Site {
                 format!("[staging]\nstore = \"postgres\"\nurl = \"{}\"\nschema = \"{name}\"\n", bench.postgres_url)
             }
         };
+        let laboratory = rules == Rules::Laboratory;
         let toml = format!(
-            "home = \"home\"\nlaboratory = true\n[log]\nlevel = \"warn\"\n\
+            "home = \"home\"\nlaboratory = {laboratory}\n[log]\nlevel = \"warn\"\n\
              [[source]]\nuri = \"/channel-service/1\"\n[[source]]\nuri = \"/web/1\"\n\
              [amqp]\nurl = \"{}\"\nexchange = \"{name}\"\nqueue = \"{name}.q\"\ndead_letter_exchange = \"{name}.dead\"\n\
              {staging}{adapters}",

@@ -7,26 +7,31 @@ use anyhow::{Context as _, Result};
 
 use crate::process::succeeded;
 
-/// How the types of events about files begin.
-const FILE_TYPE: &[u8] = b"\"chat.file.";
+/// A day of the simulator.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Day {
+    pub(crate) events: usize,
+    pub(crate) rooms: usize,
+    pub(crate) seed: u64,
+    /// Whether some events bring files, in themselves: capturing and copying those is a measurement of its own.
+    pub(crate) files: bool,
+}
 
 /// Events as lines, without the line feed.
-pub(crate) fn simulated(chancery: &Path, dir: &Path, events: usize, rooms: usize, seed: u64) -> Result<Vec<Vec<u8>>> {
-    let file = dir.join(format!("events-{seed}-{rooms}-{events}.ndjson"));
+pub(crate) fn simulated(chancery: &Path, dir: &Path, day: Day) -> Result<Vec<Vec<u8>>> {
+    let Day { events, rooms, seed, files } = day;
+    let file = dir.join(format!("events-{seed}-{rooms}-{events}-{files}.ndjson"));
     if !file.exists() {
         let mut command = Command::new(chancery);
         command.args(["simulate", "--seed", &seed.to_string(), "--events", &events.to_string()]);
         command.args(["--rooms", &rooms.to_string(), "--out"]).arg(&file).current_dir(dir);
+        if !files {
+            command.arg("--no-files");
+        }
         succeeded(&mut command)?;
     }
     let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
-}
-
-/// The events that speak of no file: capturing and copying files is a measurement of its own.
-pub(crate) fn without_files(events: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    let speaks = |event: &Vec<u8>| event.windows(FILE_TYPE.len()).any(|part| part == FILE_TYPE);
-    events.into_iter().filter(|event| !speaks(event)).collect()
 }
 
 /// The mean size of events in bytes.

@@ -10,9 +10,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Bench, Measured};
 use crate::broker::Broker;
 use crate::figure::{Figure, Whose};
-use crate::site::{Site, Store};
+use crate::site::{Rules, Site, Store};
 use crate::staged::{Counter, drop_schema};
-use crate::traffic;
+use crate::traffic::{self, Day};
 
 const RATE: u64 = 1_000;
 /// Events sent together, so that the clock is asked less often.
@@ -27,7 +27,8 @@ const TIME_MAX: Duration = Duration::from_secs(3600);
 
 pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()> {
     let backlog = bench.sizes.backlog;
-    let events = traffic::without_files(traffic::simulated(&bench.chancery, &bench.dir, backlog, 50, 1)?);
+    let events =
+        traffic::simulated(&bench.chancery, &bench.dir, Day { events: backlog, rooms: 50, seed: 1, files: false })?;
     measured.settings = vec![
         format!(
             "{} events wait in a quorum queue, as after {} s at {RATE} events/s; {RATE} events/s keep coming",
@@ -55,7 +56,7 @@ pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()
 
 /// Seconds from the start of the daemon until take-in, and then the share, is current.
 async fn once(bench: &Bench, store: Store, backlog: &[Vec<u8>]) -> Result<(f64, f64)> {
-    let site = Site::make(bench, store, FILEDUMP)?;
+    let site = Site::make(bench, store, Rules::Laboratory, FILEDUMP)?;
     let broker = Broker::open(&bench.amqp_url).await?;
     broker.publish(&site.name, backlog).await?;
     broker.close().await?;

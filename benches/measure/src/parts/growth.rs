@@ -8,9 +8,9 @@ use super::{Bench, Measured};
 use crate::broker::Broker;
 use crate::figure::{Figure, Target, Whose};
 use crate::process::Taken;
-use crate::site::{Site, Store};
+use crate::site::{Rules, Site, Store};
 use crate::staged::{Counter, drop_schema};
-use crate::traffic;
+use crate::traffic::{self, Day};
 
 const CANONICAL: &str = "[[adapter]]\nname = \"canonical\"\ninterval = \"30d\"\n";
 /// Rooms where it is the events that grow.
@@ -77,8 +77,8 @@ async fn compare(
 
 /// How many events there were, what taking them in took, and what writing them took.
 async fn once(bench: &Bench, store: Store, (events, rooms): (usize, usize)) -> Result<(usize, Taken, Taken)> {
-    let events = traffic::without_files(traffic::simulated(&bench.chancery, &bench.dir, events, rooms, 1)?);
-    let site = Site::make(bench, store, CANONICAL)?;
+    let events = traffic::simulated(&bench.chancery, &bench.dir, Day { events, rooms, seed: 1, files: false })?;
+    let site = Site::make(bench, store, Rules::Firm, CANONICAL)?;
     let broker = Broker::open(&bench.amqp_url).await?;
     broker.publish(&site.name, &events).await?;
     broker.close().await?;

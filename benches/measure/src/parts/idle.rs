@@ -8,9 +8,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Bench, Measured};
 use crate::broker::Broker;
 use crate::figure::{Figure, Whose, quantile};
-use crate::site::{Site, Store};
+use crate::site::{Rules, Site, Store};
 use crate::staged::drop_schema;
-use crate::traffic;
+use crate::traffic::{self, Day};
 
 const ADAPTERS: &str = "[[adapter]]\nname = \"filedump\"\ntransform = \"filedump\"\ninterval = \"1m\"\n\
     [[adapter]]\nname = \"canonical\"\ninterval = \"15m\"\n";
@@ -25,13 +25,17 @@ pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()
             "publishers: {RATE} events/s for {seconds} s into a quorum queue, each confirmed before the next, with nobody consuming and with Chancery"
         ),
     ];
-    let events = traffic::simulated(&bench.chancery, &bench.dir, usize::try_from(RATE * seconds)?, 50, 3)?;
+    let events = traffic::simulated(
+        &bench.chancery,
+        &bench.dir,
+        Day { events: usize::try_from(RATE * seconds)?, rooms: 50, seed: 3, files: true },
+    )?;
     let figure = |what: &str, unit: &str| Figure::new(what, Whose::Chancery, unit);
     for store in Store::BOTH {
         let mut idle = figure(&format!("idle, share of one core ({})", store.name()), "%");
         let mut memory = figure(&format!("idle, memory ({})", store.name()), "MiB");
         for _ in 0..bench.sizes.runs {
-            let site = Site::make(bench, store, ADAPTERS)?;
+            let site = Site::make(bench, store, Rules::Firm, ADAPTERS)?;
             let mut daemon = site.run()?;
             tokio::time::sleep(Duration::from_secs(3)).await;
             let (before, begun) = (daemon.taken()?, Instant::now());
@@ -68,7 +72,7 @@ pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()
 
 /// How long each confirmation took, in milliseconds.
 async fn confirmations(bench: &Bench, events: &[Vec<u8>], consuming: bool) -> Result<Vec<f64>> {
-    let site = Site::make(bench, Store::Postgres, ADAPTERS)?;
+    let site = Site::make(bench, Store::Postgres, Rules::Firm, ADAPTERS)?;
     let daemon = if consuming { Some(site.run()?) } else { None };
     tokio::time::sleep(Duration::from_secs(2)).await;
     let broker = Broker::open(&bench.amqp_url).await?;

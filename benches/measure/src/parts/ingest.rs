@@ -7,9 +7,9 @@ use crate::broker::Broker;
 use crate::figure::{Figure, Target, Whose};
 use crate::limits::{postgres, sqlite};
 use crate::peer;
-use crate::site::{Site, Store};
+use crate::site::{Rules, Site, Store};
 use crate::staged::{Counter, drop_schema};
-use crate::traffic;
+use crate::traffic::{self, Day};
 
 /// The bare loops that are known to be fastest with the client that the product uses.
 const LOT_POSTGRES: usize = 1_000;
@@ -20,10 +20,14 @@ const DRAIN_LOT: usize = 500;
 const NO_OUTPUT: &str = "[[adapter]]\nname = \"later\"\ninterval = \"30d\"\n";
 
 pub(super) async fn measure(bench: &Bench, store: Store, measured: &mut Measured) -> Result<()> {
-    let events = traffic::simulated(&bench.chancery, &bench.dir, bench.sizes.events, 50, 1)?;
+    let events = traffic::simulated(
+        &bench.chancery,
+        &bench.dir,
+        Day { events: bench.sizes.events, rooms: 50, seed: 1, files: false },
+    )?;
     measured.settings = vec![
         format!(
-            "{} events of {:.0} bytes on average, quorum queue, all waiting at the start",
+            "{} events of {:.0} bytes on average, none about a file, quorum queue, all waiting at the start",
             events.len(),
             traffic::mean_size(&events)
         ),
@@ -70,7 +74,7 @@ pub(super) async fn measure(bench: &Bench, store: Store, measured: &mut Measured
 
 /// A site whose queue holds the events.
 async fn filled(bench: &Bench, store: Store, events: &[Vec<u8>]) -> Result<(Site, Broker)> {
-    let site = Site::make(bench, store, NO_OUTPUT)?;
+    let site = Site::make(bench, store, Rules::Firm, NO_OUTPUT)?;
     let broker = Broker::open(&bench.amqp_url).await?;
     broker.publish(&site.name, events).await?;
     Ok((site, broker))

@@ -7,14 +7,18 @@ use super::{Bench, Measured};
 use crate::broker::Broker;
 use crate::figure::{Figure, Target, Whose};
 use crate::limits::{files, postgres, sqlite};
-use crate::site::{self, Site, Store};
+use crate::site::{self, Rules, Site, Store};
 use crate::staged::{Counter, drop_schema};
-use crate::traffic;
+use crate::traffic::{self, Day};
 
 const CANONICAL: &str = "[[adapter]]\nname = \"canonical\"\ninterval = \"30d\"\n";
 
 pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()> {
-    let events = traffic::without_files(traffic::simulated(&bench.chancery, &bench.dir, bench.sizes.events, 50, 1)?);
+    let events = traffic::simulated(
+        &bench.chancery,
+        &bench.dir,
+        Day { events: bench.sizes.events, rooms: 50, seed: 1, files: false },
+    )?;
     measured.settings = vec![
         format!(
             "{} staged events of {:.0} bytes on average, none about a file, 50 rooms, one output",
@@ -60,7 +64,7 @@ pub(super) struct Staged {
 
 impl Staged {
     pub(super) async fn make(bench: &Bench, store: Store, adapters: &str, events: &[Vec<u8>]) -> Result<Self> {
-        let site = Site::make(bench, store, adapters)?;
+        let site = Site::make(bench, store, Rules::Firm, adapters)?;
         let broker = Broker::open(&bench.amqp_url).await?;
         broker.publish(&site.name, events).await?;
         broker.close().await?;

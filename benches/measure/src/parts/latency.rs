@@ -8,9 +8,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Bench, Measured};
 use crate::broker::Broker;
 use crate::figure::{Figure, Whose, quantile};
-use crate::site::{Site, Store};
+use crate::site::{Rules, Site, Store};
 use crate::staged::{Counter, drop_schema};
-use crate::traffic;
+use crate::traffic::{self, Day};
 
 const RATE: u64 = 1_000;
 const FILEDUMP: &str =
@@ -22,7 +22,7 @@ const STUCK: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()> {
     let events = usize::try_from(RATE * bench.sizes.seconds)?;
-    let events = traffic::simulated(&bench.chancery, &bench.dir, events, 50, 2)?;
+    let events = traffic::simulated(&bench.chancery, &bench.dir, Day { events, rooms: 50, seed: 2, files: true })?;
     measured.settings = vec![
         format!("{RATE} events/s for {} s, quorum queue, intervals of 2 s through `filedump`", bench.sizes.seconds),
         "to staged: from before the publication to the commit, seen every 2 ms; to file: from the end of the interval to the \
@@ -52,7 +52,7 @@ pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()
 
 /// Delays in milliseconds: of each event into staging, of each interval to its last file.
 async fn once(bench: &Bench, store: Store, events: &[Vec<u8>]) -> Result<(Vec<f64>, Vec<f64>)> {
-    let site = Site::make(bench, store, FILEDUMP)?;
+    let site = Site::make(bench, store, Rules::Laboratory, FILEDUMP)?;
     let counter = Counter::open(bench, &site).await?;
     let mut daemon = site.run()?;
     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -12,9 +12,9 @@ use super::{Bench, Measured};
 use crate::broker::Broker;
 use crate::figure::{Figure, Target, Whose};
 use crate::peer;
-use crate::site::{Site, Store, files};
+use crate::site::{Rules, Site, Store, files};
 use crate::staged::{Counter, drop_schema};
-use crate::traffic;
+use crate::traffic::{self, Day};
 
 const FILEDUMP: &str = "[[adapter]]\nname = \"filedump\"\ntransform = \"filedump\"\ninterval = \"5s\"\n";
 /// Events of an interval of the Python pipeline: its time depends on it hardly, its memory does.
@@ -23,8 +23,11 @@ const TICK: Duration = Duration::from_millis(100);
 const TIME_MAX: Duration = Duration::from_secs(1800);
 
 pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()> {
-    let events =
-        traffic::without_files(traffic::simulated(&bench.chancery, &bench.dir, bench.sizes.events_end_to_end, 50, 1)?);
+    let events = traffic::simulated(
+        &bench.chancery,
+        &bench.dir,
+        Day { events: bench.sizes.events_end_to_end, rooms: 50, seed: 1, files: false },
+    )?;
     measured.settings = vec![
         format!("{} events of {:.0} bytes on average, no files, all waiting in a quorum queue at the start", events.len(), traffic::mean_size(&events)),
         "Chancery: PostgreSQL, intervals of 5 s, an archive that takes every file it finds; from the start of the process until \
@@ -55,7 +58,7 @@ pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()
 }
 
 async fn filled(bench: &Bench, store: Store, events: &[Vec<u8>]) -> Result<Site> {
-    let site = Site::make(bench, store, FILEDUMP)?;
+    let site = Site::make(bench, store, Rules::Laboratory, FILEDUMP)?;
     let broker = Broker::open(&bench.amqp_url).await?;
     broker.publish(&site.name, events).await?;
     broker.close().await?;

@@ -11,14 +11,18 @@ use super::{Bench, Measured};
 use crate::figure::{Figure, Target, Whose};
 use crate::site::Store;
 use crate::site::files;
-use crate::traffic;
+use crate::traffic::{self, Day};
 
 const CANONICAL: &str = "[[adapter]]\nname = \"canonical\"\ninterval = \"30d\"\none_room_per_file = true\n";
 const FILEDUMP: &str =
     "[[adapter]]\nname = \"filedump\"\ntransform = \"filedump\"\ninterval = \"30d\"\none_room_per_file = true\n";
 
 pub(super) async fn measure(bench: &Bench, measured: &mut Measured) -> Result<()> {
-    let events = traffic::without_files(traffic::simulated(&bench.chancery, &bench.dir, bench.sizes.events, 50, 1)?);
+    let events = traffic::simulated(
+        &bench.chancery,
+        &bench.dir,
+        Day { events: bench.sizes.events, rooms: 50, seed: 1, files: false },
+    )?;
     let mut ours = Figure::new("Chancery, both cores", Whose::Chancery, "MB/s");
     let mut one = Figure::new("Chancery, one core", Whose::Chancery, "MB/s");
     let mut tool = Figure::new("xsltproc, one core", Whose::Peer, "MB/s");
