@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use super::{Hold, HoldScope, NewAct, NewHold, PurgeRow, Result, WriteStaging};
+use super::keys::refused;
+use super::{Hold, HoldScope, NewAct, NewHold, PurgeRow, QuarantineRow, Result, WriteStaging};
 use crate::model::{Event, Ticks};
 
 /// How often it is asked whether the purges are over.
@@ -43,6 +44,15 @@ impl HoldScope {
             && self.to.is_none_or(|to| subject.time < to)
             && self.person.as_deref().is_none_or(|person| speaks_of(subject.raw, person))
     }
+
+    /// Whether something that could not be understood may be under the hold. Of its room, persons and time nothing is known;
+    /// when in doubt, it is kept.
+    fn may_cover(&self, source: Option<&str>) -> bool {
+        match (self.source.as_deref(), source) {
+            (Some(held), Some(source)) => held == source,
+            _ => true,
+        }
+    }
 }
 
 /// Whether an event is by or about a person: the address or the native id of its sender or member.
@@ -59,6 +69,17 @@ fn speaks_of(raw: &[u8], person: &str) -> bool {
 /// The first of the holds that covers an event.
 pub(super) fn covering(holds: &[Hold], subject: &HoldSubject<'_>) -> Option<i64> {
     holds.iter().find(|hold| hold.scope.covers(subject)).map(|hold| hold.id)
+}
+
+/// Refuses to discard a quarantined item that may be under one of the holds.
+pub(super) fn permit_discard(holds: &[Hold], item: &QuarantineRow) -> Result<()> {
+    match holds.iter().find(|hold| hold.scope.may_cover(item.source.as_deref())) {
+        None => Ok(()),
+        Some(Hold { id: hold, .. }) => Err(refused(format!(
+            "quarantined item {} may be under hold {hold}: it could not be understood, so nothing rules that out; replay it, or discard it once the hold is released",
+            item.id
+        ))),
+    }
 }
 
 /// Whether any of the holds must see the events themselves.

@@ -85,6 +85,7 @@ suite! {
         what_a_hold_covers_stays_until_it_is_released,
         a_hold_on_a_person_covers_what_that_person_wrote,
         two_holds_both_have_to_go,
+        what_a_hold_may_cover_is_not_discarded,
         files_of_held_events_stay_referred_to,
         placing_a_hold_waits_for_the_purges_before_it,
         a_purge_whose_process_died_is_waited_for_until_its_time_is_out;

@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::arrive::{Tx, raise};
+use super::holds::standing;
 use super::{PostgresStaging, evidence, rows, sql};
 use crate::model::Ticks;
 use crate::staging::arrival::{Learned, arrive};
 use crate::staging::commit::commit;
+use crate::staging::holds::permit_discard;
 use crate::staging::keys::{act_body, key, plain, refused};
 use crate::staging::{
     Arrivals, BatchId, BatchRow, BatchState, BatchStep, By, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
@@ -91,6 +93,10 @@ impl WriteStaging for PostgresStaging {
 
     async fn resolve_quarantined(&self, id: i64, resolution: &QuarantineResolution, act: &NewAct) -> Result<()> {
         let mut tx = self.begin().await?;
+        if matches!(resolution, QuarantineResolution::Discard) {
+            // So that no hold is placed meanwhile.
+            sqlx::query(sql::LOCK).bind(self.locks.batches).execute(&mut *tx).await?;
+        }
         let row = sqlx::query(sql::LOCK_QUARANTINED).bind(id).fetch_optional(&mut *tx).await?;
         let row = rows::quarantined(&row.ok_or_else(|| refused(format!("there is no quarantined item {id}")))?)?;
         if row.state != QuarantineState::Waiting {
@@ -98,7 +104,10 @@ impl WriteStaging for PostgresStaging {
         }
         let (statement, learned) = match resolution {
             QuarantineResolution::Replay(batch) => (sql::REPLAYED, Some(self.stage_in(&mut tx, batch).await?.1)),
-            QuarantineResolution::Discard => (sql::DISCARDED, None),
+            QuarantineResolution::Discard => {
+                permit_discard(&standing(&mut tx).await?, &row)?;
+                (sql::DISCARDED, None)
+            }
         };
         sqlx::query(statement).bind(id).execute(&mut *tx).await?;
         add_act(&mut tx, act).await?;

@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::arrive::{Tx, raise};
+use super::holds::standing;
 use super::{SqliteStaging, evidence, rows, sql};
 use crate::model::Ticks;
 use crate::staging::arrival::{Learned, arrive};
 use crate::staging::commit::commit;
+use crate::staging::holds::permit_discard;
 use crate::staging::keys::{act_body, key, plain, refused};
 use crate::staging::{
     Arrivals, BatchId, BatchRow, BatchState, BatchStep, By, CaptureRow, Lease, NewAct, NewCut, PurgedEvents,
@@ -106,7 +108,10 @@ impl WriteStaging for SqliteStaging {
         }
         let (statement, learned) = match resolution {
             QuarantineResolution::Replay(batch) => (sql::REPLAYED, Some(self.stage_in(&mut tx, batch).await?.1)),
-            QuarantineResolution::Discard => (sql::DISCARDED, None),
+            QuarantineResolution::Discard => {
+                permit_discard(&standing(&mut tx).await?, &row)?;
+                (sql::DISCARDED, None)
+            }
         };
         sqlx::query(statement).bind(id).execute(&mut *tx).await?;
         add_act(&mut tx, act).await?;

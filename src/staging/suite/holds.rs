@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
-use super::kit::{ALL, Fixture, event, minute, upload, with_raw};
-use crate::staging::{BatchState, Capture, CaptureRow, HoldScope, NewAct, NewEvent, NewHold, SeqRange, place_hold};
+use super::kit::{ALL, Fixture, event, minute, quarantined, upload, with_raw};
+use crate::staging::{
+    Arrivals, BatchState, Capture, CaptureRow, HoldScope, NewAct, NewEvent, NewHold, NewQuarantined, QuarantineFilter,
+    QuarantineResolution, SeqRange, place_hold,
+};
 
 fn act() -> NewAct {
     NewAct { at: minute(7), who: "w".into(), verb: "hold place".into(), subject: "s".into(), reason: "r".into() }
@@ -23,6 +27,47 @@ fn by(person: &str, event: NewEvent) -> NewEvent {
         "data": { "sender": { "uri": person }, "message": { "text": "t" } },
     });
     with_raw(event, raw.to_string().as_bytes())
+}
+
+pub(super) async fn what_a_hold_may_cover_is_not_discarded(f: &Fixture) {
+    let of = |source: Option<&str>, raw: &[u8]| NewQuarantined {
+        source: source.map(Into::into),
+        ..quarantined(raw, "unreadable")
+    };
+    let items = vec![of(None, b"x"), of(Some("/a"), b"y"), of(Some("/b"), b"z")];
+    f.staging.stage(&Arrivals { events: Vec::new(), quarantined: items }).await.unwrap();
+    let rows = f.staging.quarantined(&QuarantineFilter::default()).await.unwrap();
+    let id = |raw: &[u8]| rows.iter().find(|row| row.sha256 == <[u8; 32]>::from(Sha256::digest(raw))).unwrap().id;
+    let (unknown, a, b) = (id(b"x"), id(b"y"), id(b"z"));
+    let discard = async |id: i64| f.staging.resolve_quarantined(id, &QuarantineResolution::Discard, &act()).await;
+    // A room, a person and a time do not rule out what could not be understood; another source does.
+    let scopes = [
+        HoldScope { room: Some("urn:room:1".into()), ..HoldScope::default() },
+        HoldScope { person: Some("sip:jane".into()), ..HoldScope::default() },
+        HoldScope { to: Some(minute(0)), ..HoldScope::default() },
+        HoldScope { source: Some("/a".into()), room: Some("urn:room:1".into()), ..HoldScope::default() },
+    ];
+    for scope in scopes {
+        let everywhere = scope.source.is_none();
+        let hold = hold(f, scope).await;
+        for item in [unknown, a] {
+            let refused = discard(item).await.unwrap_err();
+            assert!(refused.to_string().contains(&format!("may be under hold {hold}")), "{refused}");
+            assert!(
+                !f.staging.quarantined_bytes(item).await.unwrap().unwrap().1.is_empty(),
+                "the bytes are still there"
+            );
+        }
+        if everywhere {
+            assert!(discard(b).await.is_err());
+        } else {
+            discard(b).await.unwrap();
+        }
+        f.staging.release_hold(hold, &act()).await.unwrap();
+    }
+    for item in [unknown, a] {
+        discard(item).await.unwrap();
+    }
 }
 
 /// Events that every adapter has finished with.
