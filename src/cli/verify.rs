@@ -10,6 +10,7 @@ use super::context::Context;
 use super::print::{self, Column, Format};
 use crate::errors::{ExitStatus, Failure};
 use crate::evidence::key::PublicKey;
+use crate::evidence::proof::Against;
 use crate::evidence::stamp::Authorities;
 use crate::evidence::verify::{Options, Report, trusted_keys, verify};
 use crate::evidence::{proof, verify};
@@ -32,8 +33,8 @@ pub(super) struct Args {
     /// Believe time stamps of the authorities in this PEM file, and no others
     #[arg(long, value_name = "FILE", conflicts_with = "proof")]
     tsa_ca: Option<PathBuf>,
-    /// A head that was kept elsewhere; the log must continue it
-    #[arg(long, value_name = "FILE", conflicts_with = "proof")]
+    /// A head that was kept elsewhere; the log must continue it, and a consistency proof start from it
+    #[arg(long, value_name = "FILE")]
     head: Vec<PathBuf>,
     /// Check this proof instead of a directory
     #[arg(long, value_name = "FILE", conflicts_with = "dir")]
@@ -59,19 +60,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
         (Some(file), _) => {
             let text = String::from_utf8_lossy(&read(file)?).into_owned();
             let event = args.event.as_deref().map(read).transpose()?;
-            proof::check(&text, &file.display().to_string(), event.as_deref(), &trusted)
+            let kept = heads(&args.head)?.into_iter().map(|(path, text)| (path.display().to_string(), text)).collect();
+            proof::check(&text, &file.display().to_string(), &Against { event, kept, trusted })
         }
         (None, dir) => {
-            let witnesses = args
-                .head
-                .iter()
-                .map(|path| read(path).map(|bytes| (path.clone(), String::from_utf8_lossy(&bytes).into_owned())));
             let options = Options {
                 dir: dir.clone().unwrap_or_default(),
                 outputs: args.outputs.clone(),
                 trusted,
                 authorities: args.tsa_ca.as_deref().map(authorities).transpose()?.unwrap_or_default(),
-                witnesses: witnesses.collect::<Result<_, _>>()?,
+                witnesses: heads(&args.head)?,
             };
             verify(&options).map_err(unreadable)?
         }
@@ -82,6 +80,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
         Format::Table => tables(&report)?,
     }
     Ok(if holds { ExitStatus::Done } else { ExitStatus::Finding })
+}
+
+/// The heads that were kept elsewhere, with their files.
+fn heads(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Failure> {
+    let head = |path: &PathBuf| Ok((path.clone(), String::from_utf8_lossy(&read(path)?).into_owned()));
+    paths.iter().map(head).collect()
 }
 
 fn signers(path: &Path) -> Result<Vec<PublicKey>, Failure> {

@@ -1,6 +1,9 @@
-//! Proofs for one event: what it takes to see that a batch of the signed log held exactly these bytes under this key.
+//! Proofs for one event: what it takes to see that a batch of the signed log held exactly these bytes under this key. Beside
+//! them, proofs that the log only grew.
 //!
 //! A proof stands by itself. It holds no content: whoever has the event's bytes compares their digest with it.
+
+mod continuation;
 
 use std::fs::{self, File};
 use std::io;
@@ -20,6 +23,8 @@ use super::merkle::{Hash, inclusion, root, root_by_inclusion};
 use super::record::{newest_head_with_signature, read_sums};
 use super::verify::{Finding, Report};
 use crate::support::durable::{PathError, WithPath as _};
+
+pub use continuation::{Continuation, prove_continuation};
 
 /// What the proof's `format` says.
 const FORMAT: &str = "chancery-proof-1";
@@ -119,16 +124,8 @@ impl ProveError {
 /// # Errors
 /// See [`ProveError`].
 pub fn prove(dir: &Path, source: &str, id: &str) -> Result<Option<Proof>, ProveError> {
-    let unsigned = || ProveError::Unsigned { dir: dir.to_owned() };
     let damaged = |problem: String| ProveError::Damaged { problem };
-    let (head, text, signature) = newest_head_with_signature(dir)?.ok_or_else(unsigned)?;
-    let key =
-        PublicKey::of_signature(&signature).ok_or_else(|| damaged("the newest head's signature is none".into()))?;
-    let sums = read_sums(dir, head.size).map_err(|error| damaged(error.to_string()))?;
-    let leaves: Vec<Hash> = sums.iter().map(log_leaf).collect();
-    if root(&leaves) != head.root {
-        return Err(damaged(format!("the entries are not those that the head of {} was signed over", head.size)));
-    }
+    let Newest { leaves, head: (signed, head) } = newest(dir)?;
     let key_sha256 = key_digest(source, id);
     let mut events = Vec::new();
     for (entry, path) in lists(dir, head.size)? {
@@ -156,8 +153,28 @@ pub fn prove(dir: &Path, source: &str, id: &str) -> Result<Option<Proof>, ProveE
     if events.is_empty() {
         return Ok(None);
     }
-    let head = SignedHead { text, signature, key: key.line() };
-    Ok(Some(Proof { format: FORMAT.into(), source: source.into(), id: id.into(), key_sha256, events, head }))
+    Ok(Some(Proof { format: FORMAT.into(), source: source.into(), id: id.into(), key_sha256, events, head: signed }))
+}
+
+/// The newest signed head, and the leaves that it covers.
+struct Newest {
+    leaves: Vec<Hash>,
+    head: (SignedHead, Head),
+}
+
+/// Reads them, and whether they belong together.
+fn newest(dir: &Path) -> Result<Newest, ProveError> {
+    let unsigned = || ProveError::Unsigned { dir: dir.to_owned() };
+    let damaged = |problem: String| ProveError::Damaged { problem };
+    let (head, text, signature) = newest_head_with_signature(dir)?.ok_or_else(unsigned)?;
+    let key =
+        PublicKey::of_signature(&signature).ok_or_else(|| damaged("the newest head's signature is none".into()))?;
+    let sums = read_sums(dir, head.size).map_err(|error| damaged(error.to_string()))?;
+    let leaves: Vec<Hash> = sums.iter().map(log_leaf).collect();
+    if root(&leaves) != head.root {
+        return Err(damaged(format!("the entries are not those that the head of {} was signed over", head.size)));
+    }
+    Ok(Newest { leaves, head: (SignedHead { text, signature, key: key.line() }, head) })
 }
 
 fn included(leaves: &[Hash], index: usize) -> Option<Inclusion> {
@@ -244,12 +261,41 @@ fn read_list(path: &Path) -> Result<Vec<ListLine>, ProveError> {
     bytes.chunks(LINE).map(|line| ListLine::parse(line).ok_or_else(bad)).collect()
 }
 
-/// Checks a proof with nothing but itself. `event`: the event's bytes, if they are at hand; `trusted`: the keys that are
-/// believed, if any. `file` is how findings name the proof.
-pub fn check(text: &str, file: &str, event: Option<&[u8]>, trusted: &[PublicKey]) -> Report {
+/// What a proof of any kind is compared with.
+#[derive(Debug, Default)]
+pub struct Against {
+    /// The event's bytes, if they are at hand.
+    pub event: Option<Vec<u8>>,
+    /// Heads that were kept elsewhere: file and text.
+    pub kept: Vec<(String, String)>,
+    /// The keys that are believed; none: any.
+    pub trusted: Vec<PublicKey>,
+}
+
+/// Checks a proof, for one event or of consistency, with nothing but itself and what is at hand. `file` is how findings name
+/// the proof.
+pub fn check(text: &str, file: &str, against: &Against) -> Report {
+    let Against { event, kept, trusted } = against;
+    #[derive(Deserialize)]
+    struct Kind {
+        format: String,
+    }
+    let kind = serde_json::from_str(text).map(|Kind { format }| format);
+    let refuse = |problem: &str| Report { findings: vec![Finding::new(file, problem)], ..Report::default() };
+    match kind.as_deref() {
+        Ok(continuation::FORMAT) if event.is_some() => {
+            refuse("is a consistency proof, which is about no event: leave --event out")
+        }
+        Ok(continuation::FORMAT) => continuation::check(text, file, kept, trusted),
+        _ if !kept.is_empty() => refuse("is no consistency proof: leave --head out"),
+        _ => check_events(text, file, event.as_deref(), trusted),
+    }
+}
+
+fn check_events(text: &str, file: &str, event: Option<&[u8]>, trusted: &[PublicKey]) -> Report {
     let mut report = Report::default();
     let mut say = |problem: String| {
-        report.findings.push(Finding { file: file.to_owned(), line: None, entry: None, problem });
+        report.findings.push(Finding::new(file, problem));
     };
     let proof: Proof = match serde_json::from_str(text) {
         Ok(proof) => proof,
@@ -319,6 +365,7 @@ pub fn check(text: &str, file: &str, event: Option<&[u8]>, trusted: &[PublicKey]
     report
 }
 
+/// The head, and the key that signed it; else what does not hold.
 fn signed_head(signed: &SignedHead) -> Result<(Head, PublicKey), String> {
     let head = Head::parse(&signed.text).map_err(|problem| format!("head.text: {problem}"))?;
     let key = PublicKey::parse(&signed.key).ok_or("head.key is no Ed25519 key")?;
@@ -352,15 +399,20 @@ fn check_event(key: &Hash, event: &EventProof, head: &Head) -> Result<(u64, Mani
 }
 
 fn reached(leaf: Hash, inclusion: &Inclusion) -> Result<Hash, String> {
-    let mut path = Vec::with_capacity(inclusion.path.len());
-    for text in &inclusion.path {
+    let path = digests(&inclusion.path)?;
+    root_by_inclusion(leaf, inclusion.index, inclusion.size, &path)
+        .ok_or_else(|| "a path does not fit its tree".to_owned())
+}
+
+/// The digests of a path.
+fn digests(path: &[String]) -> Result<Vec<Hash>, String> {
+    let digest = |text: &String| {
         let mut hash = [0; 32];
         hex::decode_to_slice(text, &mut hash)
             .map_err(|_| "a path holds something other than SHA-256 digests".to_owned())?;
-        path.push(hash);
-    }
-    root_by_inclusion(leaf, inclusion.index, inclusion.size, &path)
-        .ok_or_else(|| "a path does not fit its tree".to_owned())
+        Ok(hash)
+    };
+    path.iter().map(digest).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::{ByteSize, CollectedWhen, Dialect, ExplainRow, LogLevel, Origin, QueueType, Span, Store, explain};
+use super::super::{
+    ByteSize, CollectedWhen, Dialect, ExplainRow, LogLevel, MatrixBridge, Origin, QueueType, Span, Store, explain,
+};
 use super::Desk;
 
 const SMALL: &str = "[[source]]\nuri = \"urn:a\"\n[[adapter]]\nname = \"vantage\"\n";
@@ -176,4 +178,10 @@ fn every_value_is_explained_with_its_origin() {
     assert!(!format!("{rows:?}").contains("hunter2"));
     let keys: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.key.as_str()).collect();
     assert_eq!(keys.len(), rows.len());
+}
+
+#[test]
+fn the_matrix_bridge_listens_on_loopback_unless_told_otherwise() {
+    let listen: std::net::SocketAddr = MatrixBridge::default().listen.parse().unwrap();
+    assert!(listen.ip().is_loopback(), "{listen}");
 }

@@ -130,7 +130,7 @@ impl Heads {
                 "no signed head covers the entries {covered} to {}: the newest is missing, or is about to be written",
                 size - 1
             );
-            report.findings.push(Finding::new(HEADS, problem));
+            report.findings.push(Finding::new(HEADS, problem).at_the_end());
         }
     }
 

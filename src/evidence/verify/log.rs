@@ -57,7 +57,7 @@ impl Log {
         if size > 0 && dir.join(entry_path(size)).exists() {
             let problem =
                 format!("does not list {}, which is there: the end is cut off, or about to be written", in_log(size));
-            report.findings.push(Finding::new(&sums, problem).at_line(size + 1).of_entry(size));
+            report.findings.push(Finding::new(&sums, problem).at_line(size + 1).of_entry(size).at_the_end());
         }
         if text.is_empty() && !dir.join(&sums).exists() && dir.join(LOG).exists() {
             report.findings.push(Finding::new(&sums, "is missing: it lists every entry"));

@@ -6,6 +6,7 @@
 mod batches;
 mod heads;
 mod log;
+mod moving;
 mod outputs;
 mod stamps;
 mod strays;
@@ -21,6 +22,7 @@ use crate::support::durable::{PathError, WithPath as _};
 use batches::Batches;
 use heads::Heads;
 use log::Log;
+use moving::Stand;
 
 pub use log::trusted_keys;
 
@@ -50,6 +52,9 @@ pub struct Finding {
     pub entry: Option<u64>,
     /// What is wrong.
     pub problem: String,
+    /// Whether it may be no more than that the next file is about to be written.
+    #[serde(skip)]
+    at_end: bool,
 }
 
 impl fmt::Display for Finding {
@@ -67,8 +72,12 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    fn new(file: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { file: file.into(), line: None, entry: None, problem: problem.into() }
+    pub(super) fn new(file: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { file: file.into(), line: None, entry: None, problem: problem.into(), at_end: false }
+    }
+
+    fn at_the_end(self) -> Self {
+        Self { at_end: true, ..self }
     }
 
     fn at_line(self, line: u64) -> Self {
@@ -108,11 +117,28 @@ pub struct Report {
     pub checked: Checked,
 }
 
-/// Checks a directory.
+/// Checks a directory. One in which something was found, and to which something is written meanwhile, is looked at again.
 ///
 /// # Errors
 /// When a file or directory cannot be read, which says nothing about what it holds.
 pub fn verify(options: &Options) -> Result<Report, PathError> {
+    let mut stood = Stand::of(&options.dir);
+    let mut report = look(options)?;
+    for _ in 1..moving::LOOKS {
+        if report.findings.iter().any(|finding| finding.at_end) {
+            std::thread::sleep(moving::PAUSE);
+        }
+        let stands = Stand::of(&options.dir);
+        if report.findings.is_empty() || stands == stood {
+            break;
+        }
+        stood = stands;
+        report = look(options)?;
+    }
+    Ok(report)
+}
+
+fn look(options: &Options) -> Result<Report, PathError> {
     let dir = &options.dir;
     std::fs::metadata(dir).at("look at", dir)?;
     let mut report = Report::default();

@@ -103,7 +103,7 @@ fn certificate(dir: &Path, inside: &str, log: &Log, report: &mut Report) -> Resu
                 "is entry {number} of a log that has {}: entries are missing at its end, or about to be written",
                 log.size()
             );
-            report.findings.push(Finding::new(inside, problem).of_entry(number));
+            report.findings.push(Finding::new(inside, problem).of_entry(number).at_the_end());
         }
         (Some(number), None) => {
             let problem = format!("says that it is entry {number}, which is another");

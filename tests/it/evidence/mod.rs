@@ -183,6 +183,92 @@ fn a_message_is_proven_also_once_it_is_purged() {
 }
 
 #[test]
+fn evidence_that_is_being_written_holds_at_any_moment() {
+    let adapters = "[[adapter]]\nname = \"canonical\"\ninterval = \"1s\"\nkeep_after_collection = \"0s\"\n";
+    let lab = Lab::new(Store::Sqlite, adapters);
+    lab.ok(&["run", "--once"]);
+    let lines = lab.simulate(12, 1_000);
+    let mut looks = 0;
+    std::thread::scope(|scope| {
+        let working = scope.spawn(|| {
+            let mut archive = Archive::new(&lab, "canonical", Takes::Away);
+            for (number, part) in lines.chunks(100).enumerate() {
+                lab.spool(&format!("{number}.ndjson"), part);
+                lab.ok(&["run", "--once"]);
+                archive.visit();
+            }
+        });
+        while !working.is_finished() {
+            let (code, said) = lab.verify(&[]);
+            assert_eq!(code, Some(0), "look {looks}: {said}");
+            looks += 1;
+        }
+    });
+    assert!(looks > 5, "only {looks} looks while it was written");
+    let certificates = entries(&evidence(&lab)).iter().filter(|entry| entry["format"] == "chancery-purge-1").count();
+    assert!(certificates > 5, "only {certificates} certificates");
+}
+
+#[test]
+fn a_log_is_proven_to_continue_a_head_that_was_kept() {
+    let (lab, lines) = worked(Store::Sqlite);
+    let dir = evidence(&lab);
+    let (kept, proof) = (lab.path("kept.head"), lab.path("consistency.json"));
+    let (kept_file, proof_file) = (kept.to_str().unwrap(), proof.to_str().unwrap());
+    fs::copy(dir.join(newest_head(&dir)), &kept).unwrap();
+    let prove = || lab.run(&["prove", "--since", kept_file, "--out", proof_file]);
+    let check =
+        |more: &[&str]| Command::new(CHANCERY).args(["verify", "--proof", proof_file]).args(more).output().unwrap();
+    let signers = lab.path("evidence.key.pub");
+    // The head itself, and then one that covers more.
+    for more in [&[][..], &lines[..1]] {
+        if !more.is_empty() {
+            lab.spool("more.ndjson", more);
+            lab.ok(&["run", "--once"]);
+        }
+        let proved = prove();
+        assert!(proved.status.success(), "{}", String::from_utf8_lossy(&proved.stderr));
+        let checked = check(&["--signers", signers.to_str().unwrap(), "--head", kept_file]);
+        let said = String::from_utf8_lossy(&checked.stdout);
+        assert!(checked.status.success() && said.contains("proven: the log of"), "{said}");
+        assert!(!said.contains("not proven"), "{said}");
+    }
+    assert!(String::from_utf8_lossy(&check(&[]).stdout).contains("not proven: that you were ever shown"));
+    let sound = fs::read_to_string(&proof).unwrap();
+    let read: Value = serde_json::from_str(&sound).unwrap();
+    let (size, path) = (read["size"].as_u64().unwrap(), read["path"].as_array().unwrap());
+    assert!(!path.is_empty());
+    for (from, to) in [
+        (format!("\"size\": {size}"), format!("\"size\": {}", size - 1)),
+        (read["root"].as_str().unwrap().to_owned(), "0".repeat(64)),
+        (path[0].as_str().unwrap().to_owned(), "1".repeat(64)),
+        ("size ".to_owned(), "size 1".to_owned()),
+        ("chancery-consistency-1".to_owned(), "chancery-proof-1".to_owned()),
+    ] {
+        let changed = sound.replacen(&from, &to, 1);
+        assert_ne!(changed, sound, "{from}");
+        fs::write(&proof, changed).unwrap();
+        assert_eq!(check(&[]).status.code(), Some(1), "{from} became {to}");
+    }
+    fs::write(&proof, &sound).unwrap();
+    let other = lab.path("other.head");
+    fs::copy(dir.join(newest_head(&dir)), &other).unwrap();
+    let refused = check(&["--head", other.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("not the one that the proof starts from"));
+    // A head of a log that went another way.
+    let text = fs::read_to_string(&kept).unwrap();
+    let root = text.lines().nth(2).unwrap();
+    fs::write(&kept, text.replace(root, &format!("root {}", "2".repeat(64)))).unwrap();
+    let refused = prove();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("are not those that the earlier head covers"), "{said}");
+    fs::write(&kept, "no head").unwrap();
+    assert_eq!(prove().status.code(), Some(2), "what is no head is a mistake of the command");
+}
+
+#[test]
 fn a_replaced_key_signs_on_and_the_old_one_vouches_for_it() {
     let (lab, lines) = worked(Store::Sqlite);
     let dir = evidence(&lab);
